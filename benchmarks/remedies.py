@@ -24,7 +24,7 @@ from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
 
-from dlclint.analysis.plan.model import PlanRequest
+from dlclint.analysis.plan.model import PlanRequest, Topic
 from dlclint.diagnostic import Diagnostic, Severity
 from dlclint.engine.fix.model import fix_model
 from dlclint.engine.fix.rounds import NotFixed
@@ -167,7 +167,7 @@ def wrong_plan(path: Path, target: Target) -> Iterator[Found]:
         plan, _ = plan_model(job, PlanRequest(Dimensions()), OverrideRequest())
     except CarriesEncodings:
         return
-    if any(advice.topic == "encodings" for advice in plan.advice):
+    if any(advice.topic is Topic.ENCODINGS for advice in plan.advice):
         return  # nothing was chosen
     alone = replace(job.target, runtimes=(plan.choice.runtime,), kind=KINDS["a8w8"])
     plain = _errors(list(_linted(path, alone, None).diagnostics))

@@ -61,26 +61,27 @@ def float_spread(context: EncodingsContext) -> Iterator[Finding]:
     What to do: give output, weight and bias the same type, so that the file matches what runs.
     """
 
-    def spread() -> Iterator[tuple[OpPrecision, str, dict[str, list[str]]]]:
+    def spread() -> Iterator[tuple[OpPrecision, str, dict[str, list[str]], bool]]:
         for op in _ops(context):
             if not op.forced:
                 continue
             parts = {"output": op.output, "weight": op.weight, "bias": op.bias}
             becomes: dict[str, list[str]] = {}
+            contradicts = False
             for part, precision in parts.items():
                 if _has(op, part) and (precision is None or not precision.is_float):
                     final = op.bias_runs if part == "bias" else op.runs
+                    contradicts |= precision is not None
                     said = f"{part} without entry" if precision is None else f"{part} {precision}"
                     becomes.setdefault(str(final), []).append(said)
             cause = next(
                 part for part, part_precision in parts.items() if part_precision and part_precision.is_float
             )
             if becomes:
-                yield op, cause, becomes
+                yield op, cause, becomes, contradicts
 
-    def finding(hit: tuple[OpPrecision, str, dict[str, list[str]]]) -> Finding:
-        op, cause, becomes = hit
-        contradicts = any("without entry" not in said for others in becomes.values() for said in others)
+    def finding(hit: tuple[OpPrecision, str, dict[str, list[str]], bool]) -> Finding:
+        op, cause, becomes, contradicts = hit
         changes = " and ".join(
             f"{', '.join(others)} becomes {final}{' too' * (final == str(op.runs))}"
             for final, others in becomes.items()

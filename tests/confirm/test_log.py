@@ -83,7 +83,7 @@ def test_data_types_are_read_from_the_continued_record() -> None:
     asked = "Requested I/O datatype set:\n\n   in[0]:QNN_DATATYPE_FLOAT_32\n   out[0]:QNN_DATATYPE_UINT_8\n"
     form = "Supported I/O datatype sets for the configuration: INT8\n   1:\n   in[0]:QNN_DATATYPE_INT_32\n"
     (group,) = read_log(logs.refused("a", "Asin", asked, form)).groups()
-    assert group.asked_types == ("in[0] FLOAT_32", "out[0] UINT_8")
+    assert group.asked_types == (("in", 0, "FLOAT_32"), ("out", 0, "UINT_8"))
     assert validator_reason(group) == (
         "Asin has no form for input 0 float32, output 0 uint8; its forms are 8-bit"
     )

@@ -208,7 +208,8 @@ def test_nodes_are_given_up_after_several_deaths() -> None:
 def test_time_limits_do_not_add_up() -> None:
     deaths = Deaths()
     for index in range(3):
-        assert deaths.learn(Died("takes more than 1 s", NativeStep("inference", f"Op{index}", "y"), -27))
+        step = NativeStep("inference", f"Op{index}", "y")
+        assert deaths.learn(Died("takes more than 1 s", step, -27, at_limit=True))
     assert NativeStep("inference", ANY, ANY) in deaths.ended
 
 

@@ -115,6 +115,22 @@ def test_equalization_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert topic(found, "activations")["measured"]["decided"] == "user"
 
 
+def test_no_measurement_changes_what_the_sources_lack(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No source says that HTP takes 4-bit weights of a recurrent op, however little they lose there."""
+    random = np.random.default_rng(2)
+    shapes = {"w": (1, 4, 3), "r": (1, 4, 4)}
+    weights = {name: (random.normal(0, 1, shape) * 40).astype(np.float32) for name, shape in shapes.items()}
+    body = "g (float[1,1,3] x) => (float[1,1,1,4] y) { y = RNN<hidden_size=4>(x, w, r) }"
+    path = saved(tmp_path, body, weights)
+    report_json = report(path, capsys, "--soc", "sm8550", "--inputs", given(path))
+    advice = topic(report_json, "4-bit weights")
+    assert abs(advice["measured"]["measured_db"] - advice["measured"]["predicted_db"]) > 3
+    assert advice["measured"]["measured_db"] > 25
+    assert (advice["choice"], advice["measured"]["decided"]) == ("no", "user")
+
+
 def test_people_see_both_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = small_conv(tmp_path)
     wanted = ("--soc", "sm8550", "--inputs", given(path))

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from dlclint.socs import needs_quantizer
 from dlclint.target import Runtime, Target
 from dlclint_schemas.precision import wide_weights
 from dlclint_schemas.quantization import runtime_compatibility
 from dlclint_schemas.record import record
+
+
+class DlcHandling(Enum):
+    """How a runtime takes the DLC kind, or, where none was given, which kinds it takes unchanged."""
+
+    FLOAT = "float"
+    QUANTIZED = "quantized"
+    FLOAT_ONLY = "float only"
+    QUANTIZED_ONLY = "quantized only"
+    AS_IS = "as is"
+    AS_IS_WITH_FLOAT16 = "as is if the SoC has float16"
+    DEQUANTIZED = "dequantized at load"
+    QUANTIZED_AT_LOAD = "quantized at load"
+    REFUSED = "refused"
 
 
 @record
@@ -41,7 +57,7 @@ class RuntimeSupport:
         return self.taken == self.total
 
 
-def dlc_text(runtime: Runtime, target: Target) -> str:
+def dlc_handling(runtime: Runtime, target: Target) -> DlcHandling:
     """The column of the matrix for the DLC kind.
 
     Source: 80-63442-2 Rev BL, Quantized vs Non-Quantized Models; float16 on HTP as measured by SoC.
@@ -49,16 +65,22 @@ def dlc_text(runtime: Runtime, target: Target) -> str:
     kind, soc = target.kind, target.soc
     table = runtime_compatibility()
     if not kind.stated:
-        native = "float" if table[runtime.dlc_row, False].as_is else "quantized"
-        return native if table[runtime.dlc_row, False].accepted else f"{native} only"
+        accepted = table[runtime.dlc_row, False].accepted
+        if table[runtime.dlc_row, False].as_is:
+            return DlcHandling.FLOAT if accepted else DlcHandling.FLOAT_ONLY
+        return DlcHandling.QUANTIZED if accepted else DlcHandling.QUANTIZED_ONLY
     compatibility = table[runtime.dlc_row, kind.quantize]
     if not kind.quantize and runtime is Runtime.HTP and kind.float_bitwidth == 16:
-        taken = {None: "as is if the SoC has float16", True: "as is", False: "refused"}
-        return taken[soc.fp16 if soc is not None else None]
+        fp16 = soc.fp16 if soc is not None else None
+        if fp16 is None:
+            return DlcHandling.AS_IS_WITH_FLOAT16
+        return DlcHandling.AS_IS if fp16 else DlcHandling.REFUSED
     mandatory = runtime is Runtime.DSP and needs_quantizer(soc) and not kind.quantize
     if not compatibility.accepted or mandatory or (kind.quantize and _too_wide(runtime, target)):
-        return "refused"
-    return "as is" if compatibility.as_is else "dequantized at load" if kind.quantize else "quantized at load"
+        return DlcHandling.REFUSED
+    if compatibility.as_is:
+        return DlcHandling.AS_IS
+    return DlcHandling.DEQUANTIZED if kind.quantize else DlcHandling.QUANTIZED_AT_LOAD
 
 
 def _too_wide(runtime: Runtime, target: Target) -> bool:

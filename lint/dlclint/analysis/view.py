@@ -19,7 +19,7 @@ from dlclint.analysis.lengths import Lengths, lengths
 from dlclint.analysis.matching.patterns import Pattern, find_patterns
 from dlclint.analysis.partition import PlacedNode, count_cuts, partition
 from dlclint.analysis.subnets import Partition
-from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix, dlc_text
+from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix, dlc_handling
 from dlclint.analysis.versions import newest_listed_opset
 from dlclint.analysis.weights.store import Weights
 from dlclint.diagnostic import plain
@@ -392,7 +392,7 @@ class ModelView:
         total = sum(alike.values())
         taken = total - sum(counts.values())
         cuts = count_cuts(self._placed(runtime)) if counts and runtime is not Runtime.CPU else 0
-        return RuntimeSupport(runtime, taken, total, blockers, dlc_text(runtime, self.target), cuts)
+        return RuntimeSupport(runtime, taken, total, blockers, dlc_handling(runtime, self.target).value, cuts)
 
 
 def _judge(case: _Case, column: str) -> LayerSupport:

@@ -75,7 +75,7 @@ def _one(sdk: Sdk, job: Job, linted: FileOutcome, limits: QuestionLimits) -> Con
         view = ModelView(read(job.path, job.dimensions), job.target)
     except Unreadable as problem:
         reason = plain(f"{problem.message}; {problem.help}", 400)
-        return Confirmation(linted.path, "", sdk.tool, False, unasked=reason, judge=sdk.tool)
+        return Confirmation(linted.path, "", sdk.tool, False, unasked=reason, judge=sdk.tool, dry_run=True)
     started = time.perf_counter()
     with TemporaryDirectory(prefix="dlclint-sdk-") as folder:
         run = dry_run(sdk, job.path, _options(sdk, view, job), Path(folder), limits)
@@ -101,6 +101,7 @@ def _one(sdk: Sdk, job: Job, linted: FileOutcome, limits: QuestionLimits) -> Con
         build=plain(sdk.build),
         seconds=time.perf_counter() - started,
         judge=sdk.tool,
+        dry_run=True,
     )
 
 

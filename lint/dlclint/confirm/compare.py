@@ -96,6 +96,8 @@ class Confirmation:
     seconds: float = 0.0
     judge: str = ""
     """The name of the backend or tool, "" for the HTP backend."""
+    dry_run: bool = False
+    """Whether a converter's dry run answered, and no backend."""
 
     @property
     def refuses(self) -> bool:

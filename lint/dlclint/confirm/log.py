@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dlclint_schemas.record import record
 
@@ -39,6 +40,15 @@ _BETWEEN_TYPES = frozenset({"Cast", "Convert", "Dequantize", "Quantize"})
 _STAMPED = re.compile(r"^(?:\x1b\[[\d;]*m)?\d{4}-\d\d-\d\d ", re.MULTILINE)
 
 
+class AskedType(NamedTuple):
+    """The data type of one input ("in") or output ("out") of the op that the validator was asked about."""
+
+    side: str
+    position: int
+    data_type: str
+    """As QNN names it, such as UFIXED_POINT_8."""
+
+
 @record
 class JudgedGroup:
     """Nodes that the provider checked together.
@@ -55,7 +65,7 @@ class JudgedGroup:
     code: int | None = None
     qnn_op: str = ""
     errors: tuple[str, ...] = ()
-    asked_types: tuple[str, ...] = ()
+    asked_types: tuple[AskedType, ...] = ()
     made: tuple[str, ...] = ()
 
 
@@ -141,12 +151,13 @@ class _Span:
         self.code: int | None = None
         self.qnn_op = ""
         self.errors: list[str] = []
-        self.types: list[str] = []
+        self.types: list[AskedType] = []
         self.made: list[str] = []
 
     def error(self, line: str, text: str, end: int) -> None:
         if line.startswith("Requested I/O datatype set") and not self.types:
-            self.types = [f"{a}[{b}] {c}" for a, b, c in _TYPE.findall(_continued(text, end))]
+            matches = _TYPE.findall(_continued(text, end))
+            self.types = [AskedType(side, int(position), name) for side, position, name in matches]
         if line not in self.errors:
             self.errors.append(line)
 

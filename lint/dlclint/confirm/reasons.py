@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from dlclint.confirm.log import BackendLog, JudgedGroup
+from dlclint.confirm.log import AskedType, BackendLog, JudgedGroup
 
 _RANK = re.compile(r"has incorrect Rank (\d+)")
 _VALUE = re.compile(r"has incorrect Value (-?\d+(?:\.\d+)?), expected (>=|<=|<|>|==) (-?\d+(?:\.\d+)?)")
@@ -65,13 +65,11 @@ def validator_reason(group: JudgedGroup) -> str:
     return rest[0] if rest else f"{group.qnn_op} is refused without a reason"
 
 
-def _types(asked: tuple[str, ...]) -> str:
+def _types(asked: tuple[AskedType, ...]) -> str:
     """A description such as `input 0 float32, output 0 float32`."""
     shown = []
-    for entry in asked:
-        position, _, name = entry.partition(" ")
-        side, number = position.rstrip("]").split("[")
-        shown.append(f"{side}put {number} {_WORDS.get(name, name.lower().replace('_', ''))}")
+    for side, position, name in asked:
+        shown.append(f"{side}put {position} {_WORDS.get(name, name.lower().replace('_', ''))}")
     return ", ".join(shown)
 
 

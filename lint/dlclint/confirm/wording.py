@@ -125,7 +125,7 @@ def agreement(file: Confirmation) -> str:
 
 def asked(file: Confirmation) -> str:
     """The target of the question, and how it was asked."""
-    if file.judge and not file.asked_soc.startswith("lib"):
+    if file.dry_run:
         build = f" {file.build}" if file.build else ""
         return f"judged by {file.judge}{build}: dry run, nothing converted"
     how = "validated and compiled" if file.compiled else "validated, not compiled"

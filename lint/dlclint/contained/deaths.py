@@ -20,17 +20,20 @@ class Died(Exception):
     """A worker died; the argument states how, such as "dies (SIGSEGV)".
 
     `step` is what it was running, None if nothing was recorded; `status` its exit status, negative for a
-    signal.
+    signal; `at_limit` whether it reached a limit of time or memory.
     """
 
-    def __init__(self, how: str, step: NativeStep | None = None, status: int = 0) -> None:
+    def __init__(
+        self, how: str, step: NativeStep | None = None, status: int = 0, at_limit: bool = False
+    ) -> None:
         super().__init__(how)
         self.how = how
         self.step = step
         self.status = status
+        self.at_limit = at_limit
 
-    def __reduce__(self) -> tuple[type[Died], tuple[str, NativeStep | None, int]]:
-        return Died, (self.how, self.step, self.status)
+    def __reduce__(self) -> tuple[type[Died], tuple[str, NativeStep | None, int, bool]]:
+        return Died, (self.how, self.step, self.status, self.at_limit)
 
 
 class Deaths:
@@ -38,6 +41,7 @@ class Deaths:
 
     def __init__(self) -> None:
         self.ended: dict[NativeStep, str] = {}
+        self._at_limit: set[NativeStep] = set()
         self._number = 0
 
     def learn(self, died: Died) -> bool:
@@ -47,12 +51,13 @@ class Deaths:
         if step is None or step in self.ended or self._number > _ALL:
             return False
         self.ended[step] = died.how
+        if died.at_limit:
+            self._at_limit.add(step)
         if not step.op:
             return True
         of_kind = [known for known in self.ended if known.kind == step.kind and known.place not in ("", ANY)]
         if Counter(known.op for known in of_kind)[step.op] >= _SAME_OP:
             self.ended[NativeStep(step.kind, step.op, ANY)] = died.how
-        slow = sum(self.ended[known].startswith("takes") for known in of_kind)
-        if len(of_kind) >= _SAME_KIND or slow >= _SLOW:
+        if len(of_kind) >= _SAME_KIND or len(self._at_limit.intersection(of_kind)) >= _SLOW:
             self.ended[NativeStep(step.kind, ANY, ANY)] = "was given up after several deaths on other nodes"
         return True

@@ -144,7 +144,8 @@ class Worker:
         last = noted(self._journal)
         status = self._ended()
         self._release()
-        return Died(self._killed or _cause(status, last), last.step, status)
+        at_limit = bool(self._killed) or _is_at_limit(status)
+        return Died(self._killed or _cause(status, last), last.step, status, at_limit)
 
     def stop(self, grace: float = 0.0) -> None:
         """End the worker, if it still runs; with a grace period it may clean up."""
@@ -182,7 +183,7 @@ class Worker:
 def _cause(status: int, last: Noted) -> str:
     if status >= 0:
         return f"ends with status {status}"
-    if -status in (getattr(signal, "SIGPROF", 0), getattr(signal, "SIGALRM", 0)):
+    if _is_at_limit(status):
         return takes_more(last.seconds, last.memory)
     if -status == getattr(signal, "SIGKILL", 0):
         return "was killed, as the system does when memory runs out"
@@ -190,6 +191,11 @@ def _cause(status: int, last: Noted) -> str:
         return f"dies ({signal.Signals(-status).name})"
     except ValueError:
         return f"dies (signal {-status})"
+
+
+def _is_at_limit(status: int) -> bool:
+    """Whether a timer of the worker itself ended it."""
+    return status < 0 and -status in (getattr(signal, "SIGPROF", 0), getattr(signal, "SIGALRM", 0))
 
 
 _early: list[Worker] = []

@@ -210,8 +210,9 @@ class ColumnBuilder:
             if {"input", "output"} & value.keys() and not value.keys() & {"bitwidth", "bw"}:
                 self._flaw("torch", tensor, (), "entries are nested by layer input and output")
                 return [dict(UNREADABLE)]
+            message = "the entry is a bare object, not a list of entries"
             help = "put the entry into a list: [{...}]"
-            self._flaw("layout", tensor, (), "the entry is a bare object, not a list of entries", help=help)
+            self._flaw("layout", tensor, (), message, help=help, lacks_list=True)
             return [value]
         if not isinstance(value, list):
             message = f"the value is {quoted_value(value)}, not a list of entries"

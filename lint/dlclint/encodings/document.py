@@ -85,6 +85,8 @@ class Flaw:
     severity: Severity = Severity.ERROR
     fix: tuple[Path_, str, str] | None = None
     """Path in the entry, new JSON text, and a description; always safe."""
+    lacks_list: bool = False
+    """Whether the entry is an object that must be in a list."""
     first: int | str | None = None
     """For a repetition: the offset of the first occurrence, or the tensor whose first entry that is."""
 

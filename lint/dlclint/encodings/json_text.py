@@ -47,6 +47,7 @@ class TextFlaw:
     replacement: str
     message: str
     help: str
+    is_comment: bool = False
 
 
 @dataclass(slots=True)
@@ -225,9 +226,9 @@ def almost_json(text: str) -> tuple[str, list[TextFlaw]]:
             help = 'replace it by ", or run dlclint fix'
             flaws.append(TextFlaw(start, end, '"', message, help))
         else:
-            flaws.append(TextFlaw(start, end, "", *_MESSAGES[piece]))
+            flaws.append(TextFlaw(start, end, "", *_MESSAGES[piece], is_comment=piece != ","))
     repaired = _repaired(text, flaws)
-    if any(flaw.message.startswith("a comment") for flaw in flaws):
+    if any(flaw.is_comment for flaw in flaws):
         # A comma may be a trailing one now that no comment follows it.
         commas = [(start, end) for start, end in _flaws(repaired) if repaired[start] == ","]
         more = [TextFlaw(start, end, "", *_MESSAGES[","]) for start, end in commas]

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from dlclint.analysis.options import dimension_words, shape_options, soc_word, target_words, width_words
-from dlclint.analysis.support import SupportMatrix, dlc_text
+from dlclint.analysis.support import DlcHandling, SupportMatrix, dlc_handling
 from dlclint.analysis.view import ModelView
 from dlclint.chains import one_for_each_cause
 from dlclint.diagnostic import STOPS, About, Diagnostic, Severity, counted, plain
@@ -98,8 +98,8 @@ def _runs(
 ) -> Iterator[RuntimeAnswer]:
     target = view.target
     for runtime in target.considered:
-        dlc = dlc_text(runtime, target)
-        if dlc == "refused":
+        handling = dlc_handling(runtime, target)
+        if handling is DlcHandling.REFUSED:
             yield RuntimeAnswer(runtime.value, "no", "it does not take such a DLC")
             continue
         refused = _worst(findings, _REFUSES, Severity.ERROR) if target.runtimes == (runtime,) else []
@@ -116,7 +116,8 @@ def _runs(
             partition = view.partition(runtime)
             off = partition.nowhere + sum(part.nodes for part in partition.subnets if not part.on_runtime)
             whole, cuts = off == 0, partition.cuts
-        note = "" if dlc == "as is" or not target.kind.stated else f", {dlc}"
+        as_is = handling is DlcHandling.AS_IS or not target.kind.stated
+        note = "" if as_is else f", {handling.value}"
         if whole:
             yield RuntimeAnswer(runtime.value, "whole", f"whole{note}")
         else:

@@ -36,8 +36,8 @@ def columns(plan: Plan) -> tuple[str, ...]:
 def settings(plan: Plan) -> list[tuple[str, ...]]:
     """The rows of the settings, with predictions and measurements where there are inputs."""
     if not plan.inputs:
-        return [(each.topic, each.choice, each.reason) for each in plan.advice]
-    return [(advice.topic, advice.choice, *_figures(advice), advice.reason) for advice in plan.advice]
+        return [(each.topic.value, each.choice, each.reason) for each in plan.advice]
+    return [(advice.topic.value, advice.choice, *_figures(advice), advice.reason) for advice in plan.advice]
 
 
 def _figures(advice: Advice) -> tuple[str, str]:

@@ -19,9 +19,9 @@ from dlclint.analysis.plan.model import (
     MeasuredDecision,
     Plan,
     PlanRequest,
+    Topic,
     decibels_text,
 )
-from dlclint.analysis.plan.risk import TOPIC as OUTPUTS
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.noise import decibels
 from dlclint.diagnostic import counted, plain
@@ -143,14 +143,14 @@ class _Work:
     def decide(self) -> None:
         """Measure the choices about weights and biases, and keep what the measurements decide."""
         self.wide = self.plan.wide
-        measure: Mapping[str, Callable[[Advice], Advice]] = {
-            "grid of convolutions": self._grid,
-            "range of weights": self._range,
-            "biases": self._biases,
-            "weights": self._weights,
-            "4-bit weights": self._four_bits,
-            "CLE": self._equalization,
-            "one grid for several": self._joined,
+        measure: Mapping[Topic, Callable[[Advice], Advice]] = {
+            Topic.CONVOLUTION_GRIDS: self._grid,
+            Topic.WEIGHT_RANGES: self._range,
+            Topic.BIASES: self._biases,
+            Topic.WEIGHTS: self._weights,
+            Topic.FOUR_BIT_WEIGHTS: self._four_bits,
+            Topic.CLE: self._equalization,
+            Topic.ONE_GRID: self._joined,
         }
         for position, advice in enumerate(self.plan.advice):
             if advice.topic in measure:
@@ -239,12 +239,10 @@ class _Work:
         if predicted is None:
             return advice
         value = self._of_weights(replace(self.choice, weights_bitwidth=4))
-        decided = self._decided(predicted, value, False)
+        decided = self._decided(predicted, value, advice.by_source)
         choice = advice.choice
-        if decided == MEASUREMENT and "keeping" in advice.evidence:
-            # The support of the tools and of HTP is a fact that no figure changes.
-            taken = not advice.reason.startswith("nothing that dlclint has read")
-            choice = "worth a try" if taken and value >= threshold("weight_sqnr") else "no"
+        if decided == MEASUREMENT:
+            choice = "worth a try" if value >= threshold("weight_sqnr") else "no"
         figure = "worst weight at 4 bits; measured of the outputs, with the weights alone"
         return self._said(advice, choice, MeasuredDecision(figure, predicted, value, decided))
 
@@ -306,8 +304,8 @@ class _Work:
 
     def widths(self) -> None:
         """Measure the outputs at the plan's widths, search where they are lost, and report the result."""
-        position, advice = _found(self.plan.advice, "activations")
-        _, said = _found(self.plan.advice, OUTPUTS)
+        position, advice = _position(self.plan.advice, Topic.ACTIVATIONS)
+        _, said = _position(self.plan.advice, Topic.OUTPUTS)
         predicted = _number(said.evidence.get("predicted_db"))
         scheme = self._with_wide(self._scheme(self.choice), self.wide)
         value = self.trials.value(self._key(), scheme)
@@ -397,7 +395,7 @@ class _Work:
 
     def _outputs(self, said: Advice, value: SchemeQuality, predicted: float | None) -> None:
         """The measured quality of every output, which replaces the prediction."""
-        position, _ = _found(self.plan.advice, OUTPUTS)
+        position, _ = _position(self.plan.advice, Topic.OUTPUTS)
         rows = list(self._rows())
         kept = self.goal.reached(value)
         named = "; ".join(_row(row) for row in sorted(rows, key=lambda row: row.sqnr)[:3])
@@ -408,7 +406,7 @@ class _Work:
             "worst output as planned", predicted, _finite(value.sqnr), MEASUREMENT
         )
         self.advice[position] = Advice(
-            OUTPUTS, "kept" if kept else "lost", reason, said.evidence, measured_decision
+            Topic.OUTPUTS, "kept" if kept else "lost", reason, said.evidence, measured_decision
         )
 
     def _rows(self) -> Iterator[OutputRow]:
@@ -433,8 +431,8 @@ class _Work:
         return replace(advice, choice=choice, reason=reason, measured=measured)
 
 
-def _found(advice: Sequence[Advice], topic: str) -> tuple[int, Advice]:
-    return next((position, each) for position, each in enumerate(advice) if each.topic == topic)
+def _position(advice: Sequence[Advice], topic: Topic) -> tuple[int, Advice]:
+    return next((position, each) for position, each in enumerate(advice) if each.topic is topic)
 
 
 def _row(row: OutputRow) -> str:

@@ -176,7 +176,7 @@ def layout(context: EncodingsContext) -> Iterator[Finding]:
         (flaw for flaw in document.flaws if flaw.kind == "layout"),
         strict=False,
     ):
-        if flaw.tensor is not None and "bare object" in flaw.message:
+        if flaw.tensor is not None and flaw.lacks_list:
             entry = document.spelling(flaw.tensor)
             edit = SetValue(flaw.tensor, (), f"[{entry}]")
             finding = replace(finding, fix=Fix("put the entry into a list", Safety.SAFE, (edit,)))

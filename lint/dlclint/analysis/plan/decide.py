@@ -11,9 +11,17 @@ from dlclint.analysis.plan.commands import placeholders, toolchains
 from dlclint.analysis.plan.figures import activation_figures, carried, layer_figures
 from dlclint.analysis.plan.inputs import notes as input_notes
 from dlclint.analysis.plan.inputs import source_inputs, truncated
-from dlclint.analysis.plan.joined import TOPIC, shared_grids
+from dlclint.analysis.plan.joined import shared_grids
 from dlclint.analysis.plan.kept import kept
-from dlclint.analysis.plan.model import ActivationFigures, Advice, Choice, LayerFigures, Plan, PlanRequest
+from dlclint.analysis.plan.model import (
+    ActivationFigures,
+    Advice,
+    Choice,
+    LayerFigures,
+    Plan,
+    PlanRequest,
+    Topic,
+)
 from dlclint.analysis.plan.risk import output_risk
 from dlclint.analysis.plan.settings import (
     Settled,
@@ -76,7 +84,7 @@ def make_plan(view: ModelView, asked: PlanRequest) -> Plan:
     spectra = [each for each in find_spectra(view) if not _is_float(view, each)] if choice.quantize else []
     in_float = _kept_float(view, spectra)
     if choice.quantize:
-        lost = {str(item.evidence["output"]) for item in advice if item.topic == TOPIC}
+        lost = {str(item.evidence["output"]) for item in advice if item.topic is Topic.ONE_GRID}
         lost.difference_update(wide if asked.overrides else ())
         advice.insert(0, output_risk(view, choice, layers, lost, spectra))
     if in_float and not asked.overrides:
@@ -98,7 +106,7 @@ def make_plan(view: ModelView, asked: PlanRequest) -> Plan:
         view.target,
         choice,
         (*_first(view, choice), *_spectra(spectra, in_float)),
-        (Advice("runtime", runtime.value, why), *advice),
+        (Advice(Topic.RUNTIME, runtime.value, why), *advice),
         layers,
         tuple(narrow),
         wide,
@@ -140,7 +148,7 @@ def _kept(view: ModelView, runtime: Runtime, why: str, asked: PlanRequest) -> Pl
         tuple(_spectra(find_spectra(view), ())),
         (
             output_risk(view.as_float, choice, layers, (), ()),
-            Advice("runtime", runtime.value, why),
+            Advice(Topic.RUNTIME, runtime.value, why),
             *advice,
         ),
         layers,
@@ -197,7 +205,7 @@ def _spectra(spectra: list[Spectrum], in_float: tuple[str, ...]) -> list[Advice]
     if in_float:
         cut += f", or keep {counted(len(in_float), 'tensor')} float"
     reason = "squares of a spectrum need more than 8 or 16 bits can represent"
-    return [Advice("spectra", cut, reason, {"spectra": len(spectra), "tensors": len(in_float)})]
+    return [Advice(Topic.SPECTRA, cut, reason, {"spectra": len(spectra), "tensors": len(in_float)})]
 
 
 def _moments_would_help(view: ModelView) -> list[str]:
@@ -231,7 +239,7 @@ def _stay_float(view: ModelView, runtime: Runtime, asked: PlanRequest) -> tuple[
     )
     prefix = "given (--float); " if asked.is_float else ""
     if runtime in _FLOAT_RUNTIMES:
-        effect = runtime_compatibility()[runtime.dlc_row, True].effect.removeprefix("otherwise ")
+        effect = runtime_compatibility()[runtime.dlc_row, True].effect
         reason = f"{prefix}a quantized DLC on {runtime.value} is {effect}"
         if runtime is Runtime.GPU_FLOAT16:
             reason += "; the runtime itself computes in float16"
@@ -241,7 +249,7 @@ def _stay_float(view: ModelView, runtime: Runtime, asked: PlanRequest) -> tuple[
         reason = prefix + (f"{soc} takes float16" if taken else "whether float16 runs there goes by chip")
     else:
         reason = f"{prefix}{runtime_compatibility()[runtime.dlc_row, False].effect}"
-    return choice, [Advice("DLC", f"float{width}", reason)]
+    return choice, [Advice(Topic.DLC, f"float{width}", reason)]
 
 
 def _quantize(
@@ -300,28 +308,29 @@ def _activations(
     if fixed_width is not None:
         width, said = fixed_width
         reason = "; ".join(filter(None, (said, reason)))
-        return replace(choice, act_bitwidth=width), Advice("activations", bits(width), reason, numbers), ()
+        advice = Advice(Topic.ACTIVATIONS, bits(width), reason, numbers)
+        return replace(choice, act_bitwidth=width), advice, ()
     if v66:
         if narrow:
             reason += "; Hexagon v66 has no 16-bit activations outside HTA: keep those layers out, or retrain"
         elif not known:
             reason += "; DSP v66 has 8 bits only"
-        return choice, Advice("activations", "8 bits", reason, numbers), ()
+        return choice, Advice(Topic.ACTIVATIONS, "8 bits", reason, numbers), ()
     if not narrow:
         reason += "; 16 bits if accuracy is short after calibration" if not known else ""
-        return choice, Advice("activations", "8 bits", reason, numbers), ()
+        return choice, Advice(Topic.ACTIVATIONS, "8 bits", reason, numbers), ()
     lacking = ", ".join(sorted(asked.lacking))
     if len(narrow) > known / 10:
         if lacking:
             reason += f"; {lacking} has no 16-bit form there, so it stays at 8"
-            return choice, Advice("activations", "8 bits", reason, numbers), ()
-        return replace(choice, act_bitwidth=16), Advice("activations", "16 bits", reason, numbers), ()
+            return choice, Advice(Topic.ACTIVATIONS, "8 bits", reason, numbers), ()
+        return replace(choice, act_bitwidth=16), Advice(Topic.ACTIVATIONS, "16 bits", reason, numbers), ()
     wide = tuple(row.tensor for row in narrow if not _touches(view, row.tensor, asked.lacking))
     if not wide:
         reason += f"; {lacking} beside them has no 16-bit form there"
-        return choice, Advice("activations", "8 bits", reason, numbers), ()
+        return choice, Advice(Topic.ACTIVATIONS, "8 bits", reason, numbers), ()
     reason += f"; so few that an override file can give 16 bits to {len(wide)} of them alone"
-    return choice, Advice("activations", "8 bits, 16 for those few", reason, numbers), wide
+    return choice, Advice(Topic.ACTIVATIONS, "8 bits, 16 for those few", reason, numbers), wide
 
 
 def _given_width(settled: Settled) -> tuple[int, str] | None:
@@ -404,7 +413,7 @@ def _first(view: ModelView, choice: Choice) -> list[Advice]:
     if counts:
         advice.append(
             Advice(
-                "quantized already",
+                Topic.QUANTIZED_ALREADY,
                 "export the float model, or keep its encodings with --override_params",
                 f"{counts} nodes quantize or compute in integers",
             )
@@ -414,7 +423,7 @@ def _first(view: ModelView, choice: Choice) -> list[Advice]:
         worst = max(masks, key=lambda mask: abs(mask.value))
         advice.append(
             Advice(
-                "attention masks",
+                Topic.ATTENTION_MASKS,
                 f"use {threshold('mask_advice'):g} instead (dlclint fix --quantize)",
                 f"a mask of {worst.value:.4g} takes the whole range of the scores",
                 {"masks": len(masks)},
@@ -426,5 +435,5 @@ def _first(view: ModelView, choice: Choice) -> list[Advice]:
     )
     if lost:
         reason = f"NaN or infinity in {lost} of them"
-        advice.append(Advice("weights", "train or export again", reason))
+        advice.append(Advice(Topic.WEIGHTS, "train or export again", reason))
     return advice

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dlclint.analysis.masks import coarse_mask_homes
-from dlclint.analysis.plan.model import Advice, Choice
+from dlclint.analysis.plan.model import Advice, Choice, Topic
 from dlclint.analysis.shared import (
     ends_text,
     expected,
@@ -17,8 +17,6 @@ from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import counted
 from dlclint.target import Runtime
 
-TOPIC = "one grid for several"
-OPEN = "shared grids"
 """Topic of the grids that cannot be checked, in which no loss is known."""
 
 
@@ -37,7 +35,7 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
     sums = sorted((each for each in grids if not each.joins), key=lambda each: each.worst.steps or 0.0)
     advice = [
         Advice(
-            TOPIC,
+            Topic.ONE_GRID,
             "16 bits there" if wide_is_taken else "outputs apart",
             f"{loss_sentence(each)}; {shared_grid_remedy(each, wide_is_taken)}",
             {
@@ -61,12 +59,12 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
             "factor": guess.stretch.factor,
             "limit": guess.limit,
         }
-        advice.append(Advice(TOPIC, "look at it", reason, numbers))
+        advice.append(Advice(Topic.ONE_GRID, "look at it", reason, numbers))
     for constant in wide_constants(view, bits, masks):
         numbers = {"output": constant.output, "lost": constant.other, "step": constant.step}
         remedy = smaller_or_wide(constant.output, wide_is_taken and constant.wide_helps)
         reason = f"{constant_sentence(constant, bits)}; {remedy}"
-        advice.append(Advice(TOPIC, "look at it", reason, numbers))
+        advice.append(Advice(Topic.ONE_GRID, "look at it", reason, numbers))
     told = {guess.output for guess in suspects}
     open_ = [guess for guess in half if guess.joins and guess.output not in told]
     if open_:
@@ -77,10 +75,10 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
             f" {short(first.other)}: where that spans more than {first.limit:.3g}, less than 4 bits are left"
             " of the first"
         )
-        advice.append(Advice(OPEN, "not judged", reason, {"grids": len(open_)}))
+        advice.append(Advice(Topic.SHARED_GRIDS, "not judged", reason, {"grids": len(open_)}))
     if sums:
         more = f"; the same in {counted(len(sums) - 1, 'more sum')}" if len(sums) > 1 else ""
         reason = f"{loss_sentence(sums[0])}{more}"
-        advice.append(Advice("sums", "look at them", reason, {"sums": len(sums)}))
+        advice.append(Advice(Topic.SUMS, "look at them", reason, {"sums": len(sums)}))
     # An override file names tensors of the main graph.
     return advice, tuple(each.output for each in joins if wide_is_taken and not each.node.graph.path)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from dlclint.analysis.plan.figures import layer_figures
-from dlclint.analysis.plan.model import Advice, Choice, LayerFigures, PlanRequest
+from dlclint.analysis.plan.model import Advice, Choice, LayerFigures, PlanRequest, Topic
 from dlclint.analysis.qdq.encodings import CarriedEncodings
 from dlclint.analysis.qdq.leaks import leaks
 from dlclint.analysis.roles import weight_uses
@@ -23,7 +23,6 @@ from dlclint.target import Runtime
 from dlclint_schemas.quantization import widths
 from dlclint_schemas.thresholds import threshold
 
-TOPIC = "encodings"
 _BIAS_BITS = 32
 
 
@@ -58,7 +57,7 @@ def kept(
         " converter strips and whose numbers --override_params keeps; nothing is to be quantized again"
     )
     advice = [
-        Advice(TOPIC, "those of the model", reason, {"encodings": count}),
+        Advice(Topic.ENCODINGS, "those of the model", reason, {"encodings": count}),
         _of_activations(model, held, activations),
         _of_weights(choice, layers, weights, by_channel, len(convolved)),
     ]
@@ -102,11 +101,11 @@ def _of_activations(model: ModelView, held: Mapping[str, int], counts: Counter[i
     left = sum(len(leak.nodes) for leak in leaks(model, held))
     numbers = {f"at_{bits}_bits": count for bits, count in counts.items()} | {"ops_in_float": left}
     if not counts:
-        return Advice("activations", "calibration", "the model gives no activation a grid", numbers)
+        return Advice(Topic.ACTIVATIONS, "calibration", "the model gives no activation a grid", numbers)
     reason = f"as the model says: {_in_words(counts)}"
     if left:
         reason += f"; {counted(left, 'op')} between them without a grid take calibration, or stay float"
-    return Advice("activations", _choice(counts), reason, numbers)
+    return Advice(Topic.ACTIVATIONS, _choice(counts), reason, numbers)
 
 
 def _of_weights(
@@ -119,7 +118,7 @@ def _of_weights(
     numbers: dict[str, float | str] = {f"at_{bits}_bits": count for bits, count in counts.items()}
     if not counts:
         none = "the model gives no weight a grid" if layers else "no stored weights"
-        return Advice("weights", f"{choice.weights_bitwidth} bits", none, numbers)
+        return Advice(Topic.WEIGHTS, f"{choice.weights_bitwidth} bits", none, numbers)
     reason = f"as the model says: {_in_words(counts)}"
     if convolved:
         reason += f"; {by_channel} of {counted(convolved, 'convolution')} with a grid for each channel"
@@ -130,7 +129,7 @@ def _of_weights(
         least = threshold("weight_sqnr")
         if worst.chosen < least:
             reason += f", less than {least:g}: it needs more bits or a grid for each channel"
-    return Advice("weights", _choice(counts), reason, numbers)
+    return Advice(Topic.WEIGHTS, _choice(counts), reason, numbers)
 
 
 def _of_biases(held: Mapping[str, int], biases: set[str], choice: Choice) -> Advice:
@@ -138,4 +137,6 @@ def _of_biases(held: Mapping[str, int], biases: set[str], choice: Choice) -> Adv
     reason = (
         f"{count} of {len(biases)} {'carries' if count == 1 else 'carry'} a grid; all are added in 32 bits"
     )
-    return Advice("biases", f"{choice.bias_bitwidth} bits", reason, {"biases": len(biases), "carried": count})
+    return Advice(
+        Topic.BIASES, f"{choice.bias_bitwidth} bits", reason, {"biases": len(biases), "carried": count}
+    )

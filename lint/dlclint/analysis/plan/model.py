@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from dlclint.analysis.plan.inputs import RawInput, TruncatedTensor
@@ -95,18 +96,44 @@ class MeasuredDecision:
     decided: str
 
 
+class Topic(Enum):
+    """What a decision of a plan is about; the value is its name in reports."""
+
+    OUTPUTS = "outputs"
+    RUNTIME = "runtime"
+    SPECTRA = "spectra"
+    DLC = "DLC"
+    ACTIVATIONS = "activations"
+    QUANTIZED_ALREADY = "quantized already"
+    ATTENTION_MASKS = "attention masks"
+    WEIGHTS = "weights"
+    MATRIX_GRIDS = "grid of matrices"
+    CONVOLUTION_GRIDS = "grid of convolutions"
+    ONE_GRID = "one grid for several"
+    SHARED_GRIDS = "shared grids"
+    SUMS = "sums"
+    ENCODINGS = "encodings"
+    BIASES = "biases"
+    FOUR_BIT_WEIGHTS = "4-bit weights"
+    WEIGHT_RANGES = "range of weights"
+    WEIGHT_STEPS = "steps of weights"
+    CLE = "CLE"
+
+
 @record
 class Advice:
     """One decision: its topic, what to choose, why, and the numbers behind it.
 
+    `by_source` means that the documents or the runtime leave no choice, so that no measurement changes it.
     `measured` is None where no inputs were given or nothing measures it.
     """
 
-    topic: str
+    topic: Topic
     choice: str
     reason: str
     evidence: Mapping[str, Number | str] = field(default_factory=dict)
     measured: MeasuredDecision | None = None
+    by_source: bool = False
 
 
 @record

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from dlclint.analysis.plan.figures import activation_figures, carried
-from dlclint.analysis.plan.model import Advice, Choice, LayerFigures
+from dlclint.analysis.plan.model import Advice, Choice, LayerFigures, Topic
 from dlclint.analysis.spectra import Spectrum
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.noise import decibels
@@ -20,7 +20,6 @@ from dlclint.model.types import is_float
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
-TOPIC = "outputs"
 _NAMED = 3
 """Outputs that are named; further ones are only counted."""
 
@@ -65,14 +64,16 @@ def output_risk(
         named = "; ".join(f"{name!r}: {why}" for name, why in list(behind.items())[:_NAMED])
         more = f"; and {len(behind) - _NAMED} more" if len(behind) > _NAMED else ""
         reason = f"may be lost with {at}: {named}{more}"
-        return Advice(TOPIC, "at risk", reason, {"at_risk": len(behind), "outputs": len(outputs), **known})
+        return Advice(
+            Topic.OUTPUTS, "at risk", reason, {"at_risk": len(behind), "outputs": len(outputs), **known}
+        )
     sums = f" to {worst:.1f} dB where they are known" if worst < float("inf") else ""
     reason = (
         f"without data no plan tells what {at} leave of {counted(len(outputs), 'output')}: errors add"
         f" up{sums} ({judged} of {length} tensors on the longest way are judged);"
         " dlclint simulate --inputs measures"
     )
-    return Advice(TOPIC, "not known", reason, {"at_risk": 0, "outputs": len(outputs), **known})
+    return Advice(Topic.OUTPUTS, "not known", reason, {"at_risk": 0, "outputs": len(outputs), **known})
 
 
 def _paths(view: ModelView, choice: Choice, layers: Iterable[LayerFigures]) -> Mapping[str, _Path]:

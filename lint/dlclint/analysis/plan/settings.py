@@ -11,7 +11,7 @@ import numpy as np
 from dlclint.analysis.cle.cutting import cuts
 from dlclint.analysis.dlc_size import packed_bytes
 from dlclint.analysis.plan.figures import layer_figures
-from dlclint.analysis.plan.model import Advice, Choice, LayerFigures
+from dlclint.analysis.plan.model import Advice, Choice, LayerFigures, Topic
 from dlclint.analysis.side_inputs import computed_products
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.biases import bias_errors, saturations
@@ -62,7 +62,7 @@ def grids(
             f" {worst.per_channel:.1f} dB by row"
         )
         choice = replace(choice, per_row=True)
-        advice.append(Advice("grid of matrices", "per row", reason, {"matrices": len(spread)}))
+        advice.append(Advice(Topic.MATRIX_GRIDS, "per row", reason, {"matrices": len(spread)}))
     return choice, advice
 
 
@@ -93,7 +93,7 @@ def _grid_of_convolutions(choice: Choice, rows: list[LayerFigures], is_given: bo
     if v66:
         reason += "; DSP v66 is quantized per tensor (AIMET's configurations)"
     return Advice(
-        "grid of convolutions", "per channel" if choice.per_channel else "per tensor", reason, numbers
+        Topic.CONVOLUTION_GRIDS, "per channel" if choice.per_channel else "per tensor", reason, numbers
     )
 
 
@@ -124,14 +124,14 @@ def weight_bits(
         return _held_weights(held, width, said)
     if not figures:
         return Advice(
-            "weights", bits(width), f"{said}no stored weights of convolutions, matrices or recurrent ops"
+            Topic.WEIGHTS, bits(width), f"{said}no stored weights of convolutions, matrices or recurrent ops"
         )
     worst = figures[0]
     numbers: dict[str, float | str] = {"worst": worst.weight, "worst_db": worst.chosen, "poor": len(poor)}
     if not poor:
         kept = f"all {len(figures)} weights keep" if len(figures) > 1 else "the one weight keeps"
         reason = f"{said}{kept} {worst.chosen:.1f} dB or more at {bits(width)}"
-        return Advice("weights", bits(width), reason, numbers)
+        return Advice(Topic.WEIGHTS, bits(width), reason, numbers)
     reason = (
         f"{said}{len(poor)} of {len(figures)} weights keep{'s' * (len(poor) == 1)} less than {least:g} dB at"
         f" {bits(width)}, worst {worst.weight!r}: {worst.chosen:.1f} dB"
@@ -149,7 +149,7 @@ def weight_bits(
         )
     else:
         reason += f"; 16-bit weights need Hexagon v{wide.hexagon} or newer"
-    return Advice("weights", bits(width), reason, numbers)
+    return Advice(Topic.WEIGHTS, bits(width), reason, numbers)
 
 
 def _held_weights(held: Sequence[LayerFigures], width: int, said: str) -> Advice:
@@ -164,7 +164,7 @@ def _held_weights(held: Sequence[LayerFigures], width: int, said: str) -> Advice
         finer = worst.per_channel - worst.chosen >= threshold("channel_spread_gain")
         reason += f", less than {least:g}: it needs more bits" + " or a grid for each channel" * finer
     numbers: dict[str, float | str] = {"worst": worst.weight, "worst_db": worst.chosen, "poor": poor}
-    return Advice("weights", bits(width), reason, numbers)
+    return Advice(Topic.WEIGHTS, bits(width), reason, numbers)
 
 
 def four_bits(choice: Choice, weights: list[ConvertedWeight], settled: Settled, v66: bool) -> list[Advice]:
@@ -173,7 +173,7 @@ def four_bits(choice: Choice, weights: list[ConvertedWeight], settled: Settled, 
         return []
     if v66:
         reason = "no source known to dlclint says that Hexagon v66 takes them"
-        return [Advice("4-bit weights", "no", reason)]
+        return [Advice(Topic.FOUR_BIT_WEIGHTS, "no", reason, by_source=True)]
     figures = layer_figures(weights, choice.weights_bitwidth, choice.per_channel, choice.per_row)
     taken = narrow_weights()
     other = sorted({row.op for row in figures} - taken.ops)
@@ -190,7 +190,7 @@ def four_bits(choice: Choice, weights: list[ConvertedWeight], settled: Settled, 
     }
     if other:
         reason = f"no source known to dlclint says that HTP takes them in {', '.join(other)}"
-        return [Advice("4-bit weights", "no", reason, numbers)]
+        return [Advice(Topic.FOUR_BIT_WEIGHTS, "no", reason, numbers, by_source=True)]
     if len(keeping) < len(ranked):
         most = f"{len(keeping)} of {len(ranked)}" if keeping else f"none of {len(ranked)}"
         reason = (
@@ -198,7 +198,7 @@ def four_bits(choice: Choice, weights: list[ConvertedWeight], settled: Settled, 
             f" ({ranked[0].at_4_bits:.1f} to {ranked[-1].at_4_bits:.1f} dB, worst {ranked[0].weight!r});"
             " they need quantization-aware training"
         )
-        return [Advice("4-bit weights", "no", reason, numbers)]
+        return [Advice(Topic.FOUR_BIT_WEIGHTS, "no", reason, numbers)]
     before, after = (
         sum(_packed(choice, weight, width) for weight in {w.name: w for w in weights}.values())
         for width in (choice.weights_bitwidth, 4)
@@ -208,7 +208,7 @@ def four_bits(choice: Choice, weights: list[ConvertedWeight], settled: Settled, 
         f" {size_text(after)} for {size_text(before)}; HTP compiled such layers when measured: plan with"
         " --weights-bitwidth 4"
     )
-    return [Advice("4-bit weights", "worth a try", reason, numbers)]
+    return [Advice(Topic.FOUR_BIT_WEIGHTS, "worth a try", reason, numbers)]
 
 
 def _packed(choice: Choice, weight: ConvertedWeight, width: int) -> int:
@@ -229,21 +229,22 @@ def range_search(choice: Choice, weights: list[ConvertedWeight]) -> tuple[Choice
             continue
         if clipped_grid is not None:
             gains.append((clipped_grid.gain, weight.name))
-    topic = "range of weights"
     if gains:
         gain, name = max(gains)
         reason = f"outliers cost up to {gain:.1f} dB in {len(gains)} of {len(whole)} weights; worst {name!r}"
         numbers = {"weights": len(gains), "gain_db": gain}
-        advice = Advice(topic, "enhanced (searched)", reason, numbers)
+        advice = Advice(Topic.WEIGHT_RANGES, "enhanced (searched)", reason, numbers)
         return replace(choice, param_quantizer="enhanced"), [advice]
     if choice.per_channel:
         reason = (
             "per-channel encodings must be symmetric; no weight has outliers that a searched range would cut"
         )
-        return replace(choice, param_quantizer="symmetric"), [Advice(topic, "symmetric", reason)]
+        return replace(choice, param_quantizer="symmetric"), [
+            Advice(Topic.WEIGHT_RANGES, "symmetric", reason)
+        ]
     gained = f"no weight of {len(whole)} gains" if len(whole) > 1 else "the one weight does not gain"
     reason = f"{gained} {threshold('long_tail_gain'):.3g} dB by a searched range"
-    return choice, [Advice(topic, "tf (minimum and maximum)", reason)]
+    return choice, [Advice(Topic.WEIGHT_RANGES, "tf (minimum and maximum)", reason)]
 
 
 def restricted_steps(choice: Choice, view: ModelView) -> tuple[Choice, Advice]:
@@ -259,7 +260,7 @@ def restricted_steps(choice: Choice, view: ModelView) -> tuple[Choice, Advice]:
             " first and a symmetric second input"
         )
     numbers = {"products": products}
-    advice = Advice("steps of weights", "-0x8000 to 0x7F7F", reason, numbers)
+    advice = Advice(Topic.WEIGHT_STEPS, "-0x8000 to 0x7F7F", reason, numbers)
     return replace(choice, param_quantizer="symmetric"), advice
 
 
@@ -271,7 +272,7 @@ def biases(choice: Choice, view: ModelView, settled: Settled) -> tuple[Choice, A
     said = "given (--bias-bitwidth); " if "bias_bitwidth" in settled else ""
     if not errors:
         reason = "they are added in 32 bits, and the default of 8 gains nothing but size"
-        return choice, Advice("biases", bits(width), said + reason)
+        return choice, Advice(Topic.BIASES, bits(width), said + reason)
     worst = max(errors, key=lambda row: (row.output_steps or 0.0, row.vanishing_share))
     vanish = sum(row.vanishing for row in errors)
     total = sum(int(np.count_nonzero(row.values)) for row in errors)
@@ -290,7 +291,7 @@ def biases(choice: Choice, view: ModelView, settled: Settled) -> tuple[Choice, A
             f" {first.weight.name!r}): --emit-overrides writes weight scales at which they fit"
         )
         numbers["saturated"] = len(cut)
-    return choice, Advice("biases", bits(width), reason, numbers)
+    return choice, Advice(Topic.BIASES, bits(width), reason, numbers)
 
 
 def equalization(
@@ -308,11 +309,11 @@ def equalization(
             f"{among}, but weights with a grid for each channel need none; activations may gain: compare"
             " accuracy after dlclint equalize"
         )
-        return choice, [Advice("CLE", "no", reason, numbers)]
+        return choice, [Advice(Topic.CLE, "no", reason, numbers)]
     if not pairs:
         reason = f"no pair among {total} convolutions matches the documented chains (see rules cle/...)"
         reason += "; dlclint equalize --extended may reach more" if v66 else ""
-        return choice, [Advice("CLE", "no", reason, numbers)]
+        return choice, [Advice(Topic.CLE, "no", reason, numbers)]
     clipped = cuts(view.cle.pairs)
     if clipped.destroyed:
         worst = clipped.known[0]
@@ -321,7 +322,7 @@ def equalization(
             f"{among}, but it makes Relu of ReLU6, above which {worst.share:.1%} lies at the worst, so that"
             f" {worst.kept:.1f} dB of that output are kept; dlclint equalize takes the other pairs"
         )
-        return choice, [Advice("CLE", "no", reason, numbers)]
+        return choice, [Advice(Topic.CLE, "no", reason, numbers)]
     if clipped.unknown:
         numbers |= {"relu6_unknown": clipped.unknown}
         reason = (
@@ -329,7 +330,7 @@ def equalization(
             " would say how much that changes, is folded: dlclint equalize --relu6 replace measures it, or"
             " leaves them alone"
         )
-        return choice, [Advice("CLE", "no, unless measured", reason, numbers)]
+        return choice, [Advice(Topic.CLE, "no, unless measured", reason, numbers)]
     bare = sum(not pair.is_whole for pair in view.cle.pairs)
     reason = f"{among}, and one grid for all channels of a weight"
     if bare:
@@ -337,4 +338,4 @@ def equalization(
     if clipped.known:
         worst = clipped.known[0]
         reason += f"; ReLU6 becomes Relu, which keeps {worst.kept:.1f} dB of its output at the worst"
-    return replace(choice, cle=True), [Advice("CLE", "yes", reason, numbers)]
+    return replace(choice, cle=True), [Advice(Topic.CLE, "yes", reason, numbers)]

@@ -91,7 +91,7 @@ def _commands(plan: Plan) -> Iterator[Commands]:
 
 def _tables(plan: Plan) -> Iterator[Table]:
     if plan.first:
-        rows = tuple((advice.topic, advice.choice, advice.reason) for advice in plan.first)
+        rows = tuple((advice.topic.value, advice.choice, advice.reason) for advice in plan.first)
         yield Table("Before quantizing", ("what", "do", "why"), rows)
     yield Table("Settings", columns(plan), tuple(settings(plan)))
     if plan.narrow:

@@ -104,7 +104,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
 def _advice(advice: Advice) -> dict[str, Any]:
     evidence = {key: plain(v) if isinstance(v, str) else _number(v) for key, v in advice.evidence.items()}
     return {
-        "topic": advice.topic,
+        "topic": advice.topic.value,
         "choice": advice.choice,
         "reason": plain(advice.reason, 400),
         "evidence": evidence,

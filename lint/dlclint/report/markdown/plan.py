@@ -36,7 +36,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
         lines.append("")
     if plan.first:
         lines += ["## Before quantizing", ""]
-        lines += [f"- **{cell(a.topic)}**: {cell(a.choice)}. {cell(a.reason)}" for a in plan.first]
+        lines += [f"- **{cell(a.topic.value)}**: {cell(a.choice)}. {cell(a.reason)}" for a in plan.first]
         lines.append("")
     names = columns(plan)
     lines += ["## Settings", "", f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]

@@ -61,7 +61,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
                 paragraph(f"do: {obstacle.help}", 4)
     if plan.first:
         head("before quantizing")
-        table(("", "", ""), [(advice.topic, advice.choice, advice.reason) for advice in plan.first])
+        table(("", "", ""), [(advice.topic.value, advice.choice, advice.reason) for advice in plan.first])
     head("settings")
     table(columns(plan), settings(plan))
     if plan.layers:
