@@ -158,3 +158,38 @@ def test_the_rule_leaves_out_what_an_override_file_keeps_float(
     written["activation_encodings"]["rr"] = [{"bitwidth": 16, "dtype": "int"}]
     file.write_text(json.dumps(written))
     assert named() == ["rr", "power"]
+
+
+def quantized(path: Path, names: set[str]) -> None:
+    """Put QuantizeLinear and DequantizeLinear after tensors of a model's main graph."""
+    model = onnx.load(path)
+    model.graph.node.append(helper.make_node("Relu", ["y"], ["after"]))
+    nodes = []
+    for node in model.graph.node:
+        nodes.append(node)
+        for index, name in enumerate(node.output):
+            if name in names:
+                node.output[index] = f"{name}_float"
+                ends = (f"{name}_float", f"{name}_integers", name)
+                nodes.append(helper.make_node("QuantizeLinear", [ends[0], "step", "point"], [ends[1]]))
+                nodes.append(helper.make_node("DequantizeLinear", [ends[1], "step", "point"], [ends[2]]))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(0.1), "step"))
+    model.graph.initializer.append(numpy_helper.from_array(np.uint8(128), "point"))
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize("names", [(), ("rr", "power"), ("bands",)])
+def test_a_qdq_model_names_what_its_own_grids_hold_of_a_spectrum(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], names: tuple[str, ...]
+) -> None:
+    path = front_end(tmp_path)
+    quantized(path, {"after", *names})
+    main(["check", "--isolated", "--soc", "SM8550", "--format", "json", str(path)])
+    findings = json.loads(capsys.readouterr().out)["files"][0]["findings"]
+    spectra = [finding for finding in findings if finding["rule"] == "quantization/spectrum"]
+    assert [finding["evidence"]["tensors"] for finding in spectra] == (
+        [[f"{name}_float" for name in names]] if names else []
+    )
+    assert all("without QuantizeLinear" in finding["help"] for finding in spectra)

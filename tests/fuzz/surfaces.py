@@ -8,8 +8,9 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import raw, seeds, structure
+from . import entries, raw, seeds, structure
 from .case import Case
+from .crowds import crowd
 
 Random = random.Random
 TARGETS: tuple[tuple[str, ...], ...] = (
@@ -33,6 +34,8 @@ def model(random: Random) -> tuple[bytes, str]:
     pool = seeds.models()
     data = random.choice(pool)
     choice = random.random()
+    if choice < 0.02:  # which takes as long as sixteen others
+        return crowd(random), "crowd"
     if choice < 0.3:
         return structure.damage(data, random), "structure"
     if choice < 0.6:
@@ -235,7 +238,10 @@ def encodings(random: Random) -> Case:
         return Case({**files, **_weights(model_data)}, words, origin)
     data, beside = random.choice(seeds.overrides())
     choice = random.random()
-    if choice < 0.55:
+    if choice < 0.05:
+        data, beside = entries.beside_a_model(random)
+        origin = "entries"
+    elif choice < 0.55:
         data, origin = _json(random), "json"
     elif choice < 0.85:
         data, origin = _json_text(data, random), "json text"

@@ -99,8 +99,8 @@ def _meets_others(node: Node, followed: Followed) -> bool:
     graph = node.graph
     axes = {name: followed.axis(graph, name) for name in node.inputs if name}
     ranks = {name: graph.rank(name) for name in axes}
-    if any(axes[name] is not None and not rank for name, rank in ranks.items()):
-        return True
+    if any(axis is not None and axis >= (ranks[name] or 0) for name, axis in axes.items()):
+        return True  # the rank is unknown, or another one than where the axis came from
     places = {axis - (ranks[name] or 0) for name, axis in axes.items() if axis is not None}
     others = [name for name, axis in axes.items() if axis is None]
     if node.op_type == "MatMul":

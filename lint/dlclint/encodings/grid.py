@@ -39,9 +39,11 @@ class Encoding:
     bitwidth: Floats
 
     @property
-    def is_finite(self) -> bool:
-        """Whether float64 holds the step and both ends everywhere."""
-        return bool(np.isfinite([self.scale, self.minimum, self.maximum]).all())
+    def fits_float32(self) -> bool:
+        """Whether float32, in which the tools keep them, holds the step and both ends everywhere."""
+        with np.errstate(over="ignore", under="ignore"):
+            narrow = np.array([self.scale, self.minimum, self.maximum], np.float32)
+        return bool(np.isfinite(narrow).all())
 
 
 def has_grid(bitwidth: npt.ArrayLike) -> npt.NDArray[np.bool_]:

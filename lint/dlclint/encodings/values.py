@@ -36,16 +36,32 @@ def quoted_value(value: Any) -> str:
 
 
 def numbers(raw: list[Any], bad: Bad) -> Floats:
-    """A float64 column; None is absence; anything else but a finite number is reported and becomes NaN."""
+    """A float64 column of numbers that float32 can hold, in which the tools keep them; None is absence.
+
+    Anything else is reported and becomes NaN. A number that float32 rounds to 0 is 0. So no arithmetic on the
+    columns of a file leaves float64, whatever the file holds.
+
+    Source: QnnTypes.h, Qnn_ScaleOffset_t (float scale); IUserBuffer.hpp, UserBufferEncodingTfN (float).
+    """
     kinds = set(map(type, raw))
+    column = None
     if kinds <= NUMBERS:
         try:
             column = np.array(raw, np.float64)  # None becomes NaN
         except OverflowError:  # a whole number beyond float64
             column = None
-        if column is not None:
-            _refuse_infinite(column, bad)
-            return column
+    if column is None:
+        column = _one_by_one(raw, bad)
+    with np.errstate(over="ignore", under="ignore"):
+        narrow = column.astype(np.float32)
+    for row in np.flatnonzero(np.isinf(narrow)):
+        bad(int(row), "is larger than a float32 holds")
+        column[row] = np.nan
+    column[narrow == 0] = 0.0
+    return column
+
+
+def _one_by_one(raw: list[Any], bad: Bad) -> Floats:
     column = np.full(len(raw), np.nan)
     for row, value in enumerate(raw):
         if value is None:
@@ -57,14 +73,7 @@ def numbers(raw: list[Any], bad: Bad) -> Floats:
                 column[row] = np.inf
         else:
             bad(row, f"is {quoted_value(value)}, not a number")
-    _refuse_infinite(column, bad)
     return column
-
-
-def _refuse_infinite(column: Floats, bad: Bad) -> None:
-    for row in np.flatnonzero(np.isinf(column)):
-        bad(int(row), "is larger than a float64 holds")
-        column[row] = np.nan
 
 
 class Members:

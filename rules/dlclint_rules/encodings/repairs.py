@@ -79,7 +79,7 @@ def made_symmetric(document: EncodingsDocument, tensor: int, rows: Rows) -> Fix 
     fits &= scales <= need * SAME_STEP
     scale = np.where(fits, scales, need)
     new = grid.on_grid(scale, -half, bits)
-    if not new.is_finite:
+    if not new.fits_float32:
         return None
     growth = float(np.max(scale / np.where(high > low, grid.scale_of(low, high, bits), scale)))
     several = document.tensors.count[tensor] > 1 or document.tensors.enc_type[tensor] == "PER_CHANNEL"
@@ -152,7 +152,7 @@ def regridded_as(document: EncodingsDocument, current: GivenGrid, other: GivenGr
 def _regridded(
     document: EncodingsDocument, current: GivenGrid, encoding: grid.Encoding, title: str
 ) -> Fix | None:
-    if not encoding.is_finite:
+    if not encoding.fits_float32:
         return None
     edits = list(grid_edits(document, current.element, encoding, 0))
     layout = document.section_of(current.row).layout
@@ -222,7 +222,7 @@ def rescaled(context: EncodingsContext, row: int, scale: grid.Floats, title: str
     rows = slice(first, first + count)
     offset = document.elements.offset[rows]
     encoding = grid.on_grid(wide, np.where(np.isnan(offset), 0.0, offset), document.elements.bitwidth[rows])
-    if not encoding.is_finite:
+    if not encoding.fits_float32:
         return None
     edits: list[DocumentEdit] = []
     for position in range(count):

@@ -10,7 +10,7 @@ from dlclint.analysis.shared import short
 from dlclint.analysis.spectra import Spectrum, find_spectra, float_is_open
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.rule import Finding, ModelContext
-from dlclint_rules.quantization.reporting import LISTED, QUANTIZATION, quantization_rule
+from dlclint_rules.quantization.reporting import LISTED, QUANTIZATION, is_quantized, quantization_rule
 
 _NAMED = 5
 """Tensors that a message names."""
@@ -27,15 +27,18 @@ def spectrum(context: ModelContext) -> Iterator[Finding]:
     end keeps 5.2 dB at 8 and 10.5 dB at 16 bits.
     What to do: cut the model after the root or logarithm and compute the spectrum outside, as an input of the
     DLC. If the chip has float16, you can instead keep the named tensors float with entries of dtype float in
-    an override file, which `dlclint plan --emit-overrides` writes.
+    an override file, which `dlclint plan --emit-overrides` writes; in a QDQ model that is not quantized
+    again, with no QuantizeLinear on them.
     """
-    if not context.target.quantize:
+    if not is_quantized(context):
         return
-    given_weights = context.view.given
+    encoded = context.view.given
     for each in find_spectra(context.view):
-        # Tensors that the override file keeps float need no grid.
+        # What the override file keeps float has no grid, and in a QDQ model what nothing quantizes.
         left = tuple(
-            name for name in each.tensors if name not in given_weights or not given_weights[name].is_float
+            name
+            for name in each.tensors
+            if (not encoded[name].is_float if name in encoded else context.target.quantize)
         )
         if not left:
             continue
@@ -67,4 +70,6 @@ def _remedy(context: ModelContext, of: Spectrum) -> str:
     cut = f"cut the model after {short(of.root.output(0))} and compute what is before outside"
     if not float_is_open(context.target):
         return cut
+    if not context.target.quantize:
+        return f"{cut}, or export the model without QuantizeLinear on these tensors"
     return f"{cut}, or keep these tensors float by an override file (dlclint plan --emit-overrides)"

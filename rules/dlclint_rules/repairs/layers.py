@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -110,6 +111,8 @@ def gemm_of_activations(node: Node) -> Fix | None:
     kind = graph.type_of(node.outputs[0])
     dtype = None if kind is None else numpy_type(kind.data_type)
     if graph.is_function or opset is None or opset < 7 or dtype is None:
+        return None
+    if not all(math.isfinite(node.attribute(attribute, 1.0)) for attribute in ("alpha", "beta")):
         return None
 
     def edits() -> Iterator[ModelEdit]:
