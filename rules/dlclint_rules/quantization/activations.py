@@ -202,7 +202,7 @@ def fp16_overflow(context: ModelContext) -> Iterator[Finding]:
             f"estimated range beyond {limit:g}, the largest float16, in {len(far)} activation",
             far,
             Confidence.INFERRED,
-            f"run it on real data in float16, or {_without_float16(target)}",
+            f"measure its range on real data, or {_without_float16(target)}",
         )
     yield from _overflowing_sums(context, limit)
     yield from _overflowing_squares(context, limit)
