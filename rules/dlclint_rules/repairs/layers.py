@@ -112,7 +112,7 @@ def gemm_of_activations(node: Node) -> Fix | None:
     dtype = None if kind is None else numpy_type(kind.data_type)
     if graph.is_function or opset is None or opset < 7 or dtype is None:
         return None
-    if not all(math.isfinite(node.attribute(attribute, 1.0)) for attribute in ("alpha", "beta")):
+    if not all(_holds(dtype, node.attribute(attribute, 1.0)) for attribute in ("alpha", "beta")):
         return None
 
     def edits() -> Iterator[ModelEdit]:
@@ -151,6 +151,14 @@ def gemm_of_activations(node: Node) -> Fix | None:
         yield ReplaceNodes(graph, (node,), tuple(nodes))
 
     return Fix("replace it with MatMul and Add", Safety.SAFE, edits)
+
+
+def _holds(dtype: np.dtype[Any], factor: float) -> bool:
+    """Whether a type has a factor's number: integers have no fractions and an end."""
+    if dtype.kind not in "iu":
+        return math.isfinite(factor)
+    limits = np.iinfo(dtype)
+    return math.isfinite(factor) and factor.is_integer() and limits.min <= factor <= limits.max
 
 
 def turned_round(node: Node) -> Fix:
