@@ -21,6 +21,7 @@ from typing import Any
 import torch
 import transformers
 
+from by_position import ByPosition
 from unseen import NETWORKS
 from unseen_sequences import SEQUENCES
 from unseen_vision import VISION
@@ -33,19 +34,14 @@ WRITTEN = {**NETWORKS, **{name: (4, make) for name, make in {**VISION, **SEQUENC
 """Round and maker of each network that is written by hand."""
 
 
-class Outputs(torch.nn.Module):
+class Outputs(ByPosition):
     """A model by position of its inputs, with its first output, and the second if that is a sequence too."""
-
-    def __init__(self, model: torch.nn.Module, names: tuple[str, ...]) -> None:
-        super().__init__()
-        self.model = model
-        self.names = names
 
     def forward(self, *inputs: torch.Tensor) -> Any:
         if self.names == ("x",):  # a part of a model, which takes one tensor
             outputs = self.model(inputs[0])
         else:
-            outputs = self.model(**dict(zip(self.names, inputs, strict=True)))
+            outputs = self.outputs(inputs)
         if isinstance(outputs, torch.Tensor):
             return outputs
         outputs = outputs.to_tuple() if hasattr(outputs, "to_tuple") else outputs

@@ -16,17 +16,14 @@ from typing import Any
 import torch
 import transformers
 
+from by_position import ByPosition
 
-class First(torch.nn.Module):
+
+class First(ByPosition):
     """A model that yields its first output alone, and takes its inputs by position."""
 
-    def __init__(self, model: torch.nn.Module, names: tuple[str, ...]) -> None:
-        super().__init__()
-        self.model = model
-        self.names = names
-
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        return self.model(**dict(zip(self.names, inputs, strict=True)), return_dict=False)[0]
+        return self.outputs(inputs, return_dict=False)[0]
 
 
 def image(

@@ -189,7 +189,7 @@ def test_seeded_flaws(tmp_path_factory: pytest.TempPathFactory, choices: list[in
     onnx.save(model, folder / "flawed.onnx")
     fixed, draft = fix_model(Job(folder / "flawed.onnx", QUANTIZED))
     write_model(draft, folder / "fixed.onnx")
-    assert not [item for item in fixed.left if item.safety is not None and item.safety.value == "safe"]
+    assert not [item for item in fixed.remaining if item.safety is not None and item.safety.value == "safe"]
     proof = verify(folder / "flawed.onnx", folder / "fixed.onnx")
     if proof.verdict is ComparisonResult.UNKNOWN:  # a network whose outputs no input moves
         assert "proves nothing" in proof.reason

@@ -70,8 +70,8 @@ def test_fix(path: Path, tmp_path: Path) -> None:
     if unsafe:
         assert fixed_alone(job, False)[0].applied == ()
     fixed, draft = fixed_alone(job, unsafe)
-    assert fixed.applied, [item.reason for item in fixed.left]
-    assert not [item for item in fixed.left if item.reason]
+    assert fixed.applied, [item.reason for item in fixed.remaining]
+    assert not [item for item in fixed.remaining if item.reason]
     written = tmp_path / "fixed.onnx"
     write_model(draft, written)
 
@@ -138,4 +138,4 @@ def test_a_fix_that_cannot_be_made_is_not_offered(tmp_path: Path, case: str) -> 
     (found,) = [item for item in lint_file(job).diagnostics if item.rule == rule]
     assert found.fix is None
     outcome, _ = fix_model(job, True)
-    assert [item.reason for item in outcome.left if reason in item.reason]
+    assert [item.reason for item in outcome.remaining if reason in item.reason]

@@ -170,7 +170,7 @@ class Location:
 class Related:
     """Another place of a finding, and its description: the other end of an edge, the other file."""
 
-    what: str
+    description: str
     location: Location
     holds: bool = False
     """Whether the finding applies there too, so that others may follow from it there."""

@@ -289,7 +289,7 @@ class FixOutcome:
     applied: tuple[AppliedFix, ...]
     possible: tuple[LeftFinding, ...]
     """What `--unsafe` would fix."""
-    left: tuple[LeftFinding, ...]
+    remaining: tuple[LeftFinding, ...]
     before: Mapping[Severity, int]
     after: Mapping[Severity, int]
     text_before: str

@@ -49,7 +49,7 @@ class Place:
     finding applies there too, so that others may follow from it there.
     """
 
-    what: str
+    description: str
     node: Node | None = None
     tensor: str = ""
     graph: Graph | None = None

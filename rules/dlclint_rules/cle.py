@@ -49,13 +49,13 @@ def _matching(context: ModelContext) -> Matching | None:
 
 def _has_own_grids(context: ModelContext, conv: Node) -> bool:
     """Whether the override file gives a convolution's weight a grid for each channel, or keeps it float."""
-    given_weight = context.view.given.get(conv.input(1))
+    given_weight = context.view.encodings.get(conv.input(1))
     return given_weight is not None and (given_weight.by_channel or given_weight.is_float)
 
 
 def _are_held(context: ModelContext, convolutions: Iterable[Node]) -> bool:
     """Whether encodings fix the weights of convolutions, which equalization changes."""
-    return any(conv.input(1) in context.view.given for conv in convolutions)
+    return any(conv.input(1) in context.view.encodings for conv in convolutions)
 
 
 def _extended(context: ModelContext) -> Matching:

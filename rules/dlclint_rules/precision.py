@@ -137,7 +137,7 @@ def convert_inserted(context: EncodingsContext) -> Iterator[Finding]:
 
     def changes() -> Iterator[tuple[OpPrecision, str, str, str]]:
         for op in _ops(context):
-            for name, source, is_computed in zip(_activations(op), op.inputs, op.made, strict=True):
+            for name, source, is_computed in zip(_activations(op), op.inputs, op.computed, strict=True):
                 if source == op.runs:
                     continue
                 if source is not None and op.runs is not None:

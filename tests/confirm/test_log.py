@@ -28,7 +28,7 @@ def test_passes_groups_and_build() -> None:
         ],
         [(("Relu", "a_token_7"),)],
     ]
-    assert log.passes[0][0].made == ("Relu",)
+    assert log.passes[0][0].built_ops == ("Relu",)
     assert not log.composing
 
 

@@ -268,11 +268,11 @@ def test_an_entry_that_cannot_be_followed_is_told(tmp_path: Path) -> None:
     view = view_of(network(tmp_path))
     grids, stored = ActivationGrids(view, document), StoredGrids(view.target.kind, document)
     question_of(view.model, partial(insert_quantization, view, grids=grids, stored=stored))
-    assert stored.left == {
+    assert stored.unused == {
         "w": "has 3 channels in the file and others in the model",
         "m": "has 2 bits, which the question does not hold",
     }
-    assert not stored.given
+    assert not stored.from_file
 
 
 def test_a_weight_that_stays_float_makes_bias_and_output_float(tmp_path: Path) -> None:

@@ -173,8 +173,8 @@ def test_two_names_that_the_converter_spells_alike_are_not_told_apart(tmp_path: 
     def place(name: str) -> Explained:
         return next(located(explain_lines([f'"{name}" generated: could not create op']), read(model)))
 
-    assert place("_a_b").place is None
-    exact = place("a.b").place
+    assert place("_a_b").node is None
+    exact = place("a.b").node
     assert exact is not None and exact.index == 1
 
 

@@ -119,7 +119,7 @@ def computed(path: Path, seed: int = 0) -> list[np.ndarray]:
 def test_float_model_with_its_encodings_computes_the_same_bits(form: str, tmp_path: Path) -> None:
     source = saved(tmp_path, FORMS[form])
     lifted = taken_apart(source)
-    assert lifted.encoded and not lifted.left
+    assert lifted.encoded and not lifted.kept
     plain, again = tmp_path / "plain.onnx", tmp_path / "again.onnx"
     write_model(lifted.draft, plain)
     onnx.checker.check_model(onnx.load(plain), full_check=True)
@@ -221,7 +221,7 @@ def test_what_cannot_be_taken_out_stays_and_says_why(body: str, reason: str, tmp
     path = saved(tmp_path, body)
     lifted = taken_apart(path)
     assert not lifted.encoded
-    assert reason in lifted.left[0].reason
+    assert reason in lifted.kept[0].reason
     before = onnx.load(path).graph
     assert [node.SerializeToString() for node in lifted.draft.proto.graph.node] == [
         node.SerializeToString() for node in before.node

@@ -55,7 +55,7 @@ class OpPrecision:
 
     node: Node
     inputs: tuple[Precision | None, ...]
-    made: tuple[bool, ...]
+    computed: tuple[bool, ...]
     """For each of the inputs: whether another op produces it."""
     output: Precision | None
     weight: Precision | None

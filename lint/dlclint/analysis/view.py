@@ -61,7 +61,7 @@ class ModelView:
         return other
 
     @cached_property
-    def given(self) -> Mapping[str, GivenWeight]:
+    def encodings(self) -> Mapping[str, GivenWeight]:
         """The widths and grids of encodings, by name: those of the model, overridden by the file's.
 
         An override file takes precedence over what a model carries (80-63442-2 Rev BL, Tools,
@@ -101,7 +101,7 @@ class ModelView:
         if self.carried is None:
             return self
         view = ModelView(self.carried.model, self.target)
-        vars(view)["given"] = self.given
+        vars(view)["encodings"] = self.encodings
         return view
 
     @property

@@ -109,7 +109,7 @@ def check(args: argparse.Namespace) -> int | Rest:
 class _Plan(NamedTuple):
     """What a run does, and when it started."""
 
-    given: argparse.Namespace
+    args: argparse.Namespace
     config: Config
     jobs: list[Job]
     rules: tuple[Rule, ...]
@@ -123,7 +123,7 @@ class _Plan(NamedTuple):
 
 def _reported(plan: _Plan, files: Sequence[FileOutcome], scratch: Path | None = None) -> Rest:
     """What to report about the files; `scratch` is removed after the report."""
-    args, jobs, known = plan.given, plan.jobs, plan.known
+    args, jobs, known = plan.args, plan.jobs, plan.known
     refuse_unknown(files)
     rules = plan.rules
     ids = {rule.id for rule in rules}

@@ -93,7 +93,7 @@ def _extract(args: argparse.Namespace) -> int:
     print(f"{plain(str(output))}: the float model")
     print(f"{plain(str(beside))}: {counted(extracted.encodings, 'encoding')}, format {args.to}")
     print(plain(extracted.proof, 400))
-    for line in (*extracted.apart, *extracted.left):
+    for line in (*extracted.apart, *extracted.kept):
         print(plain(line, 400))
     return 0
 

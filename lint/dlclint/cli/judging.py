@@ -128,8 +128,8 @@ def _refusals(view: ModelView, said: Iterable[Explained], tool: str) -> Iterator
     """The nodes that an error names: by node name or tensor, otherwise every node of the op that it names."""
     for explained in filter(_is_cause, said):
         verdict = NodeVerdict(Said.REFUSED, plain(explained.says, 300), by=tool)
-        if explained.place is not None:
-            yield (explained.place.graph, explained.place.index), verdict
+        if explained.node is not None:
+            yield (explained.node.graph, explained.node.index), verdict
             continue
         op = explained.groups.get("op", "").lower()
         for graph in view.model.graphs():

@@ -64,7 +64,7 @@ def plan(args: argparse.Namespace) -> int:
     measuring = _measuring(args, job)
     settled = _settled(args, config, job)
     given = str(named) if named is not None and not args.float else ""
-    asked = PlanRequest(job.dimensions, args.emit_overrides or "", settled, args.float, given=given)
+    asked = PlanRequest(job.dimensions, args.emit_overrides or "", settled, args.float, model_overrides=given)
     file = OverrideRequest(args.encodings_version, args.estimated_activations)
     try:
         with counting("measuring", _RUNS) as tick:

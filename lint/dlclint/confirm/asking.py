@@ -161,10 +161,10 @@ def _quantization_notes(
     if not target.quantize:
         return
     text = f"quantization was put in: {grids.words()}"
-    if stored.given:
-        text += f"; {counted(len(stored.given), 'stored input')} from the override file"
+    if stored.from_file:
+        text += f"; {counted(len(stored.from_file), 'stored input')} from the override file"
     yield text
-    first = next(iter(stored.left.items()), None)
+    first = next(iter(stored.unused.items()), None)
     if first is not None:
-        more = f"; so are {len(stored.left) - 1} more" if len(stored.left) > 1 else ""
+        more = f"; so are {len(stored.unused) - 1} more" if len(stored.unused) > 1 else ""
         yield f"not asked as the override file says: {first[0]} {first[1]}{more}"

@@ -50,12 +50,12 @@ class AskedType(NamedTuple):
 
 
 @record
-class JudgedGroup:
+class CheckedGroup:
     """Nodes that the provider checked together.
 
     `members` are (op, name); `reason` is the provider's, "" if it took them; `code` is the backend's error
     code, None where the backend was not asked; `errors` are the validator's lines with the data types that it
-    was given; `made` are the QNN ops that were built for the validator.
+    was given; `built_ops` are the QNN ops that were built for the validator.
     """
 
     kind: str
@@ -66,14 +66,14 @@ class JudgedGroup:
     qnn_op: str = ""
     errors: tuple[str, ...] = ()
     asked_types: tuple[AskedType, ...] = ()
-    made: tuple[str, ...] = ()
+    built_ops: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class BackendLog:
     """A whole log. `passes` holds the groups of each pass in order."""
 
-    passes: list[list[JudgedGroup]] = field(default_factory=list)
+    passes: list[list[CheckedGroup]] = field(default_factory=list)
     build: str = ""
     old_opset: bool = False
     """Whether the model was not even offered to the provider, because its opset is too old."""
@@ -90,7 +90,7 @@ class BackendLog:
     late_errors: list[str] = field(default_factory=list)
     """The backend's errors after validation."""
 
-    def groups(self) -> Iterator[JudgedGroup]:
+    def groups(self) -> Iterator[CheckedGroup]:
         """The groups of every pass in order."""
         for judged in self.passes:
             yield from judged
@@ -115,7 +115,7 @@ def read_log(text: str) -> BackendLog:
         elif kind == "code":
             current.code, current.qnn_op = int(match["code"]), match["type"]
         elif kind == "made_as":
-            current.made.append(match["made_as"])
+            current.built_ops.append(match["made_as"])
         elif kind == "composed_as":
             if match["composed_as"] not in _BETWEEN_TYPES and _FLOAT.search(_continued(text, match.end())):
                 log.composed_in_float.append(match["composed"])
@@ -152,7 +152,7 @@ class _Span:
         self.qnn_op = ""
         self.errors: list[str] = []
         self.types: list[AskedType] = []
-        self.made: list[str] = []
+        self.built_ops: list[str] = []
 
     def error(self, line: str, text: str, end: int) -> None:
         if line.startswith("Requested I/O datatype set") and not self.types:
@@ -161,11 +161,11 @@ class _Span:
         if line not in self.errors:
             self.errors.append(line)
 
-    def close(self, verdict: re.Match[str], rest: str) -> JudgedGroup:
+    def close(self, verdict: re.Match[str], rest: str) -> CheckedGroup:
         members = tuple(_MEMBER.findall(rest))
         reason = _REASON.search(rest)
         taken = verdict["verdict"] == "PASSED"
-        return JudgedGroup(
+        return CheckedGroup(
             verdict["group"],
             members,
             taken,
@@ -174,5 +174,5 @@ class _Span:
             "" if taken else self.qnn_op,
             () if taken else tuple(self.errors),
             () if taken else tuple(self.types),
-            tuple(self.made),
+            tuple(self.built_ops),
         )

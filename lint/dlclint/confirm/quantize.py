@@ -41,9 +41,9 @@ _STAYS_FLOAT = PARAMETER_ROLES | {Role.MEAN, Role.VARIANCE, Role.BOUND}
 
 
 def insert_quantization(
-    view: ModelView, asked: Model, grids: ActivationGrids, stored: StoredGrids
+    view: ModelView, copy: Model, grids: ActivationGrids, stored: StoredGrids
 ) -> frozenset[NodeKey]:
-    """Insert quantization into `asked`, a copy of the view's model, and return the nodes that it surrounds.
+    """Insert quantization into `copy`, a copy of the view's model, and return the nodes that it surrounds.
 
     Only the main graph is quantized, and of that graph only what the converter does not fold.
 
@@ -56,10 +56,10 @@ def insert_quantization(
         # Its scales would be float16 too, and with these the provider computes ops that only move data in
         # float.
         raise CannotAsk("the model computes in float16; ask without --quantize, or about a float32 export")
-    work = _Insertion(view, graph, asked, grids, stored)
+    work = _Insertion(view, graph, copy, grids, stored)
     work.run()
-    if not any(opset.domain == MICROSOFT for opset in asked.proto.opset_import):
-        asked.proto.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
+    if not any(opset.domain == MICROSOFT for opset in copy.proto.opset_import):
+        copy.proto.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
     return frozenset(work.meant)
 
 
@@ -73,11 +73,11 @@ class _Insertion:
     view: ModelView
     graph: Graph
     """As it is in the file: the stored tensors and their types."""
-    asked: Model
+    copy: Model
     grids: ActivationGrids
     params: StoredGrids
     meant: list[NodeKey] = field(default_factory=list)
-    made: dict[str, UnsignedGrid] = field(default_factory=dict)
+    quantized: dict[str, UnsignedGrid] = field(default_factory=dict)
     """Activations that are quantized."""
     moved: dict[NodeKey, UnsignedGrid] = field(default_factory=dict)
     """The grid of each node's first input, which an op that only moves data keeps."""
@@ -100,7 +100,7 @@ class _Insertion:
         outputs = set(self.graph.outputs)
         for name in self.graph.inputs:
             self.quantize(name, name)
-        for node, copied in zip(self.graph.nodes, self.asked.graph.nodes, strict=True):
+        for node, copied in zip(self.graph.nodes, self.copy.graph.nodes, strict=True):
             if node.key in self.view.folded or node.domain:
                 self.nodes.append(copied.proto)
                 continue
@@ -123,8 +123,8 @@ class _Insertion:
                     copied.proto.output[position] = inner
                     self.dequantize(name, name)
         kept = [onnx.NodeProto.FromString(proto.SerializeToString()) for proto in self.nodes]
-        del self.asked.proto.graph.node[:]
-        self.asked.proto.graph.node.extend(kept)
+        del self.copy.proto.graph.node[:]
+        self.copy.proto.graph.node.extend(kept)
 
     def is_forced(self, node: Node) -> bool:
         """Whether the file keeps a weight or bias float, which makes both of them and the output float.
@@ -161,7 +161,7 @@ class _Insertion:
         grid = self.grids.of(name, moved) if self.is_float(name) else None
         if grid is None:
             return False
-        self.made[name] = grid
+        self.quantized[name] = grid
         self.nodes.append(
             helper.make_node(
                 "QuantizeLinear", [inner, *self.parameters(name, grid)], [f"{name}/q"], domain=MICROSOFT
@@ -174,7 +174,7 @@ class _Insertion:
 
         Returns the resulting grid.
         """
-        own = self.made[name]
+        own = self.quantized[name]
         grid = own if width is None else own.at(width)
         if grid.bitwidth != own.bitwidth:
             converted = f"{name}/as{grid.bitwidth}"
@@ -212,7 +212,7 @@ class _Insertion:
             self.bytes += len(raw)
             if self.bytes > _MOST:
                 raise CannotAsk("its quantized weights exceed 1 GiB, more than one question holds")
-            self.asked.proto.graph.initializer.append(
+            self.copy.proto.graph.initializer.append(
                 onnx.TensorProto(name=name, data_type=kind, dims=array.shape, raw_data=raw)
             )
         return name
@@ -223,16 +223,18 @@ class _Insertion:
         width, data = self.width(node), None
         pattern = self.patterns.get(node.key)
         if width is None:
-            reads = [self.made[name].bitwidth for name in node.inputs if name in self.made]
+            reads = [self.quantized[name].bitwidth for name in node.inputs if name in self.quantized]
             width = max(reads, default=None)
         for position, name in enumerate(node.inputs):
             if not name or role(node.op_type, position) in _STAYS_FLOAT or not self.is_float(name):
                 continue
-            if pattern is not None and name not in self.made:
+            if pattern is not None and name not in self.quantized:
                 continue  # the constants of a pattern are part of its form
             result = f"{proto.name}/in{position}"
-            if name in self.made:
-                self.moved.setdefault(node.key, self.made[name].at(width or self.made[name].bitwidth))
+            if name in self.quantized:
+                self.moved.setdefault(
+                    node.key, self.quantized[name].at(width or self.quantized[name].bitwidth)
+                )
                 if pattern is not None:
                     # Two reads of one tensor make the pattern's form.
                     result = f"{name}/pattern{min(pattern.nodes)[1]}"
@@ -252,9 +254,9 @@ class _Insertion:
     def merge(self, pattern: Pattern, proto: onnx.NodeProto) -> None:
         """Replace a pattern by one Gelu, at its last node's position and with its first node's name."""
         first = pattern.members(self.graph)[0]
-        name = self.asked.graph.nodes[first.index].proto.name
+        name = self.copy.graph.nodes[first.index].proto.name
         reads = pattern.source
-        if reads in self.made:
+        if reads in self.quantized:
             reads = f"{name}/in0"
             self.dequantize(pattern.source, reads, self.width(first))
             self.meant.append(first.key)
@@ -287,7 +289,7 @@ class _Insertion:
         name = node.input(position)
         if self.is_forced(node) or self.params.is_float(name):
             return False
-        result = f"{self.asked.graph.nodes[node.index].proto.name}/in{position}"
+        result = f"{self.copy.graph.nodes[node.index].proto.name}/in{position}"
         if is_bias(node, position):
             factor = self.scales.get(f"{result.rpartition('/')[0]}/in1")
             if data is None or factor is None:

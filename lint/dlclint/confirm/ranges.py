@@ -48,11 +48,6 @@ class ActivationGrids:
     """Activations by bitwidth."""
     converted: int = 0
     """Activations that were converted for an op of another width."""
-    _rows: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.document is not None:
-            self._rows = {name: row for row, name in enumerate(self.document.tensors.names)}
 
     def of(self, tensor: str, moved: UnsignedGrid | None = None) -> UnsignedGrid | None:
         """The grid of an activation; None if the override file keeps it float, or gives it an unusual width.
@@ -89,7 +84,7 @@ class ActivationGrids:
 
     def given(self, tensor: str) -> UnsignedGrid | str | None:
         """What the override file states: a grid, `float`, or nothing that can be used."""
-        row = self._rows.get(tensor)
+        row = None if self.document is None else self.document.last_row(tensor)
         if row is None or self.document is None:
             return None
         elements, first = self.document.elements, int(self.document.tensors.first[row])

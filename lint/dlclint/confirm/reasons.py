@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from dlclint.confirm.log import AskedType, BackendLog, JudgedGroup
+from dlclint.confirm.log import AskedType, BackendLog, CheckedGroup
 
 _RANK = re.compile(r"has incorrect Rank (\d+)")
 _VALUE = re.compile(r"has incorrect Value (-?\d+(?:\.\d+)?), expected (>=|<=|<|>|==) (-?\d+(?:\.\d+)?)")
@@ -39,7 +39,7 @@ CONFIGURED = "configured to not take"
 """In the reason for quantization at the graph's edge, which the provider intentionally leaves to the CPU."""
 
 
-def validator_reason(group: JudgedGroup) -> str:
+def validator_reason(group: CheckedGroup) -> str:
     """Why Hexagon's validator refused a group, as one clause."""
     said = "\n".join(group.errors)
     if _NO_FP16.search(said):
@@ -73,7 +73,7 @@ def _types(asked: tuple[AskedType, ...]) -> str:
     return ", ".join(shown)
 
 
-def provider_reason(group: JudgedGroup) -> str:
+def provider_reason(group: CheckedGroup) -> str:
     """Why the provider did not ask the backend, as one clause."""
     reason = group.reason
     op = _NO_TRANSLATION.search(reason)

@@ -74,19 +74,14 @@ class StoredGrids:
     document: EncodingsDocument | None
     forms: dict[str, str] = field(default_factory=dict)
     """The form of each quantized tensor, such as `unsigned 8-bit scales`, by name."""
-    given: set[str] = field(default_factory=set)
+    from_file: set[str] = field(default_factory=set)
     """The tensors whose grid is from the file."""
-    left: dict[str, str] = field(default_factory=dict)
+    unused: dict[str, str] = field(default_factory=dict)
     """Entries that could not be used, and why."""
-    _rows: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.document is not None:
-            self._rows = {name: row for row, name in enumerate(self.document.tensors.names)}
 
     def is_float(self, name: str) -> bool:
         """Whether the override file keeps a tensor float."""
-        row = self._rows.get(name)
+        row = None if self.document is None else self.document.last_row(name)
         if row is None or self.document is None:
             return False
         return bool(self.document.elements.kind[int(self.document.tensors.first[row])] == FLOAT)
@@ -98,7 +93,7 @@ class StoredGrids:
         if file_grid is None:
             file_grid, axis = self._by_role(node, position, values)
         else:
-            self.given.add(name)
+            self.from_file.add(name)
         stored = _quantized(values, file_grid, axis)
         sign = "signed" if file_grid.signed and file_grid.symmetric else "unsigned"
         how = ("" if noun != "weights" else " per tensor") if axis is None else " per channel"
@@ -118,7 +113,7 @@ class StoredGrids:
             grid = unsigned_grid(float(values.min(initial=0.0)), float(values.max(initial=0.0)), width)
         else:
             grid = file_grid.at(width)
-            self.given.add(name)
+            self.from_file.add(name)
         flat = StoredGrid(np.asarray([grid.scale]), np.asarray([float(grid.zero)]), width, False, False)
         self.forms[name] = f"{width}-bit stored operands"
         return _quantized(values, flat, None), grid
@@ -137,18 +132,18 @@ class StoredGrids:
     def _from_file(
         self, node: Node, position: int, name: str, values: Array
     ) -> tuple[StoredGrid | None, int | None]:
-        row = self._rows.get(name)
+        row = None if self.document is None else self.document.last_row(name)
         if row is None or self.document is None:
             return None, None
         tensors = self.document.tensors
         if not np.isnan(tensors.block_size[row]) or tensors.enc_type[row] in _BLOCKS:
-            self.left[name] = "is in blocks, which the question does not hold"
+            self.unused[name] = "is in blocks, which the question does not hold"
             return None, None
         entry_grid = stored_grid(self.document, row, self.kind.weights_bitwidth)
         if entry_grid is None:
             return None, None
         if (False, entry_grid.bitwidth) not in _TYPES:
-            self.left[name] = f"has {entry_grid.bitwidth} bits, which the question does not hold"
+            self.unused[name] = f"has {entry_grid.bitwidth} bits, which the question does not hold"
             return None, None
         count = int(tensors.count[row])
         if count == 1:
@@ -156,7 +151,7 @@ class StoredGrids:
         stated = tensors.axis[row]
         axis = channel_axis(node, position) if np.isnan(stated) else int(stated)
         if not values.ndim or not -values.ndim <= axis < values.ndim or values.shape[axis] != count:
-            self.left[name] = f"has {count} channels in the file and others in the model"
+            self.unused[name] = f"has {count} channels in the file and others in the model"
             return None, None
         return entry_grid, axis % values.ndim
 

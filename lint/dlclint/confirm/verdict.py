@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dlclint.analysis.folding import NodeKey
-from dlclint.confirm.log import BackendLog, JudgedGroup
+from dlclint.confirm.log import BackendLog, CheckedGroup
 from dlclint.confirm.process import BackendAnswer
 from dlclint.confirm.question import Question
 from dlclint.confirm.reasons import CONFIGURED, provider_reason, validator_reason
@@ -130,7 +130,7 @@ def _judged(question: Question, log: BackendLog) -> dict[NodeKey, NodeVerdict]:
     return node_verdicts
 
 
-def _in_one_pass(question: Question, judged: list[JudgedGroup]) -> dict[NodeKey, NodeVerdict]:
+def _in_one_pass(question: Question, judged: list[CheckedGroup]) -> dict[NodeKey, NodeVerdict]:
     """The first refusal of each node, or that it was accepted."""
     node_verdicts: dict[NodeKey, NodeVerdict] = {}
     for group in judged:
@@ -145,10 +145,10 @@ def _in_one_pass(question: Question, judged: list[JudgedGroup]) -> dict[NodeKey,
     return node_verdicts
 
 
-def _verdict(group: JudgedGroup, op: str) -> NodeVerdict:
+def _verdict(group: CheckedGroup, op: str) -> NodeVerdict:
     if group.taken:
         quantized = any(member in QDQ for member, _ in group.members) and len(group.members) > 1
-        in_float = quantized and op not in QDQ and bool(_MADE_IN_FLOAT & set(group.made))
+        in_float = quantized and op not in QDQ and bool(_MADE_IN_FLOAT & set(group.built_ops))
         return NodeVerdict(Said.TAKEN, in_float=in_float)
     if CONFIGURED in group.reason:
         return NodeVerdict(Said.TAKEN, provider_reason(group))

@@ -55,7 +55,7 @@ class Deaths:
             self._at_limit.add(step)
         if not step.op:
             return True
-        of_kind = [known for known in self.ended if known.kind == step.kind and known.place not in ("", ANY)]
+        of_kind = [known for known in self.ended if known.kind == step.kind and known.spot not in ("", ANY)]
         if Counter(known.op for known in of_kind)[step.op] >= _SAME_OP:
             self.ended[NativeStep(step.kind, step.op, ANY)] = died.how
         if len(of_kind) >= _SAME_KIND or len(self._at_limit.intersection(of_kind)) >= _SLOW:

@@ -41,7 +41,7 @@ class NativeStep(NamedTuple):
 
     kind: str
     op: str = ""
-    place: str = ""
+    spot: str = ""
 
 
 class Ended(Exception):

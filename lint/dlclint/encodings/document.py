@@ -311,6 +311,11 @@ class EncodingsDocument:
                 self._rows.setdefault(known, []).append(row)
         return self._rows.get(name, [])
 
+    def last_row(self, name: str) -> int | None:
+        """The row of the entry with a name that counts, the last; None where there is none."""
+        rows = self.rows(name)
+        return rows[-1] if rows else None
+
 
 def channels_of(entry: Any) -> int:
     """The number of channels of a legacy entry's vectors; 0 without vectors, or where they differ."""

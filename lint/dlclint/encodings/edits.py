@@ -132,7 +132,7 @@ def splices(document: EncodingsDocument, edits: Iterable[DocumentEdit]) -> dict[
         NotJson: the text is broken there.
     """
     wanted: dict[tuple[int, int], str] = {}
-    for splice in dict.fromkeys(chain.from_iterable(replaced_stretches(document, edit) for edit in edits)):
+    for splice in dict.fromkeys(chain.from_iterable(replaced_spans(document, edit) for edit in edits)):
         span = (splice.start, splice.end)
         wanted[span] = wanted.get(span, "") + splice.text if splice.start == splice.end else splice.text
     return wanted
@@ -159,7 +159,7 @@ def splice_text(text: str, splices: Iterable[Splice]) -> str:
     return "".join(parts)
 
 
-def replaced_stretches(document: EncodingsDocument, edit: DocumentEdit) -> list[Splice]:
+def replaced_spans(document: EncodingsDocument, edit: DocumentEdit) -> list[Splice]:
     """The spans of text that an edit replaces.
 
     Raises:

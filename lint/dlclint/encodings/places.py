@@ -17,7 +17,7 @@ _REMEMBERED = 512
 
 
 @record
-class Stretch:
+class EntrySpan:
     """Adjacent members of an object or list, from the offset of the first one's key or value.
 
     A list may hold items without a name, which are not entries: those are separate spans.
@@ -36,15 +36,15 @@ class Places:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._stretches: list[Stretch] = []
+        self._spans: list[EntrySpan] = []
         self._rows: list[int] = []
         self._offsets: list[int] = []
         self._known: dict[int, list[Member]] = {}
 
     def add(self, count: int, offset: int, closing: str) -> None:
         """Add the next `count` entries, which are adjacent."""
-        first = self._stretches[-1].first + self._stretches[-1].count if self._stretches else 0
-        self._stretches.append(Stretch(first, count, offset, closing))
+        first = self._spans[-1].first + self._spans[-1].count if self._spans else 0
+        self._spans.append(EntrySpan(first, count, offset, closing))
         self._rows.append(first)
         self._offsets.append(offset)
 
@@ -66,7 +66,7 @@ class Places:
         if members is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            stretch = self._stretches[number]
-            walk = members_from(self._text, stretch.offset, stretch.closing)
-            members = self._known[number] = list(islice(walk, stretch.count))
+            span = self._spans[number]
+            walk = members_from(self._text, span.offset, span.closing)
+            members = self._known[number] = list(islice(walk, span.count))
         return members

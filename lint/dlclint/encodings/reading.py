@@ -29,7 +29,7 @@ from dlclint.encodings.values import quoted_value
 
 _BATCH, _BATCH_TEXT = 4096, 1 << 20
 """Entries, or characters of text, that are turned into columns at once."""
-_STRETCH = 1 << 16
+_SPAN = 1 << 16
 """Characters of a section that are parsed at once."""
 _BETWEEN = {"}": re.compile(r'\]\s*,\s*(?=")'), "]": re.compile(r"\}\s*,\s*(?=\{)")}
 """What separates entries, by the bracket that ends their section."""
@@ -257,9 +257,9 @@ class _Reader:
         try:
             while more:
                 if position >= one_by_one_until:
-                    match = _BETWEEN[closing].search(text, position + _STRETCH)
+                    match = _BETWEEN[closing].search(text, position + _SPAN)
                     stop, following = (match.start() + 1, match.end()) if match else (len(text), len(text))
-                    taken = self._stretch(name, closing, position, stop)
+                    taken = self._span(name, closing, position, stop)
                     if taken is not None:
                         names, values, end = taken
                         batch.extend(names, position, index, values)
@@ -292,7 +292,7 @@ class _Reader:
             batch.flush()
         return position
 
-    def _stretch(
+    def _span(
         self, section: str, closing: str, start: int, stop: int
     ) -> tuple[list[str], list[Any], int | None] | None:
         """Names and values of the entries from `start` to `stop`, parsed at once.

@@ -36,7 +36,7 @@ class Extracted:
     """What was extracted from a model, and how well that is confirmed."""
 
     encodings: int
-    left: tuple[str, ...]
+    kept: tuple[str, ...]
     """Quantizing nodes that remain, one sentence each."""
     apart: tuple[str, ...]
     """Tensors that Identity makes because they have a grid that their source does not have, one sentence
@@ -66,7 +66,7 @@ def extract(source: Path, output: Path, version: str, lossy: bool, put: Callable
     left = tuple(
         f"{kept_quantizer.node.op_type} {kept_quantizer.node.name or kept_quantizer.node.output(0)!r}"
         f" stays: {kept_quantizer.reason}"
-        for kept_quantizer in lifted.left
+        for kept_quantizer in lifted.kept
     )
     if not lifted.encoded:
         raise NothingToExtract(f"none of its quantization can be taken out; {left[0]}")

@@ -26,7 +26,7 @@ class Ignore:
     path: str = "*"
     node: str = "*"
     tensor: str = "*"
-    place: tuple[str, int] | None = None
+    carrier: tuple[str, int] | None = None
     """The path of a graph and the index of the node in it that carries the ignore."""
     where: str = "the configuration"
 
@@ -42,7 +42,7 @@ class Ignore:
             and self.covers_path(location.file)
             and fnmatchcase(location.node, self.node)
             and fnmatchcase(location.tensor, self.tensor)
-            and self.place in (None, (location.graph, location.node_index))
+            and self.carrier in (None, (location.graph, location.node_index))
         )
 
 

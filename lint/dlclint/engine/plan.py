@@ -104,14 +104,14 @@ def plan_model(
     plan = replace(
         plan,
         obstacles=_obstacles([*findings, *_of_file(aimed, job)]),
-        check=check_command(view, target, asked.dimensions, asked.given if target.quantize else ""),
+        check=check_command(view, target, asked.dimensions, asked.model_overrides if target.quantize else ""),
     )
     if job.drawn:
         # Imported here because most reports draw nothing.
         from dlclint.engine.drawing import drawing
 
         listed = report_order(with_causes(findings, view.model))
-        plan = replace(plan, found=listed, drawing=drawing([aimed], findings))
+        plan = replace(plan, findings=listed, drawing=drawing([aimed], findings))
     return plan, overrides
 
 

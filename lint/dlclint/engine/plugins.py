@@ -54,13 +54,13 @@ class Broken:
 
     family: str
     """The name of its entry point."""
-    what: str
+    name: str
     """The distribution with its version, and the entry point or the rule."""
     why: str
     advice: str
 
     def __str__(self) -> str:
-        return f"{self.what} is left out: {self.why}; {self.advice}"
+        return f"{self.name} is left out: {self.why}; {self.advice}"
 
 
 class _Nowhere(TextIOBase):

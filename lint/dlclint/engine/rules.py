@@ -270,7 +270,7 @@ def _related(place: Place, file: str, model: str) -> Related:
         location = Location(
             model, "" if place.graph is None else plain(place.graph.path), tensor=plain(place.tensor)
         )
-    return Related(plain(place.what, 400), location, place.holds)
+    return Related(plain(place.description, 400), location, place.holds)
 
 
 def node_place(file: str, node: Node, tensor: str = "") -> Location:

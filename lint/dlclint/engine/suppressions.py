@@ -48,7 +48,7 @@ def carried_ignores(model: Model, file: str) -> ModelIgnores:
                     plain(match["reason"]),
                     node=match["node"] or "*",
                     tensor=match["tensor"] or "*",
-                    place=place,
+                    carrier=place,
                     where=f"the metadata of {'the node' if place else 'the model'} ({KEY})",
                 )
             )

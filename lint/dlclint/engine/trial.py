@@ -25,7 +25,7 @@ def fix_applies(model: Model, fixes: Iterable[Fix]) -> bool:
         except CannotFix:
             continue
         result = apply_to_draft(draft, [edits]) if edits else None
-        if result is None or not result.made:
+        if result is None or not result.applied:
             continue
         before = soundness_complaints(draft) if before is None else before
         if not soundness_complaints(result.draft) - before:

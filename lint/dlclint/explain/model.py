@@ -22,7 +22,7 @@ class LogPlace:
 class Explained:
     """A message in a log: its first line (from 1), how often it occurs, its words.
 
-    `groups` are the parts of the line that the message's pattern names. `place` is the node that it is about,
+    `groups` are the parts of the line that the message's pattern names. `node` is the node that it is about,
     where a model was given and has it.
     """
 
@@ -32,7 +32,7 @@ class Explained:
     text: str
     says: str
     groups: dict[str, str]
-    place: LogPlace | None = None
+    node: LogPlace | None = None
     code: str = ""
     """The meaning of the line's error code, "" where it has none that is known."""
 

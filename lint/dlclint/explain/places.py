@@ -18,7 +18,7 @@ def located(explained: Iterable[Explained], model: Model) -> Iterator[Explained]
     index = _Index(model)
     for message in explained:
         node = index.find(message.groups)
-        yield message if node is None else replace(message, place=_place(node))
+        yield message if node is None else replace(message, node=_place(node))
 
 
 class _Index:

@@ -45,7 +45,7 @@ class AppliedFixes:
     """
 
     draft: Draft
-    made: tuple[int, ...]
+    applied: tuple[int, ...]
     met: dict[int, int]
 
 

@@ -32,7 +32,7 @@ def related_texts(finding: Diagnostic) -> Iterator[str]:
     """Each other place of a finding: its description, and the file where it is another."""
     for other in finding.related:
         file = "" if other.location.file == finding.location.file else f"{other.location.file}, "
-        yield f"{other.what}: {file}{place_text(other.location)}"
+        yield f"{other.description}: {file}{place_text(other.location)}"
 
 
 def cause_text(finding: Diagnostic) -> str:

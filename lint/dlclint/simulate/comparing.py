@@ -123,7 +123,7 @@ def _layers(
     parting = None
     if figure is not None:
         outputs = {name: evaluator.value(name, exact) for name in network.outputs}
-        parting = find_parting(evaluator, scheme, figure, outputs, seen, own, stored, both.found)
+        parting = find_parting(evaluator, scheme, figure, outputs, seen, own, stored, both.outputs)
     shown = sorted(rows, key=lambda row: row.arrived)
     return shown, tuple(apart[:_SHOWN]), "" if parting is None else parting.words()
 

@@ -19,28 +19,28 @@ from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, grid_of_range, what
 
 
 @dataclass(slots=True)
-class Given:
+class UsedEntries:
     """What was used of a file: counts by kind, and what could not be used, in words."""
 
-    taken: Counter[str] = field(default_factory=Counter)
-    left: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    unused: list[str] = field(default_factory=list)
 
     def words(self) -> str:
         """One clause, such as `52 activations, 20 weights from the override file`."""
-        parts = [counted(number, kind) for kind, number in self.taken.items()]
+        parts = [counted(number, kind) for kind, number in self.counts.items()]
         return (", ".join(parts) or "nothing") + " from the override file"
 
 
 def apply_document(
     document: EncodingsDocument, scheme: Scheme, network: Network, shared: Mapping[str, str]
-) -> Given:
+) -> UsedEntries:
     """Put a file's entries into a scheme that holds a grid for every tensor.
 
     An entry of a tensor also applies to those that share its range and have none of their own, and to a
     constant that holds its elements in another shape; an entry with only a width changes the width of the
     calibrated range.
     """
-    taken = Given()
+    taken = UsedEntries()
     roles = _roles(network)
     rows = {name: row for row, name in enumerate(document.tensors.names)}
     followers: dict[str, list[str]] = {}
@@ -65,7 +65,7 @@ def apply_document(
                 continue
             used = True
         if not used:
-            taken.taken["unknown or unused name"] += 1
+            taken.counts["unknown or unused name"] += 1
     _spread_float(scheme, network, floats)
     return taken
 
@@ -80,17 +80,19 @@ def _roles(network: Network) -> dict[str, tuple[Step, int, Role]]:
 
 
 def _activation(
-    document: EncodingsDocument, row: int, names: list[str], scheme: Scheme, taken: Given
+    document: EncodingsDocument, row: int, names: list[str], scheme: Scheme, taken: UsedEntries
 ) -> None:
     elements, first = document.elements, int(document.tensors.first[row])
     if elements.kind[first] == FLOAT:
         width = 32 if elements.bitwidth[first] == 32 else 16
         for name in names:
             scheme.put_into_float(name, width)
-        taken.taken["float activation"] += 1
+        taken.counts["float activation"] += 1
         return
     if int(document.tensors.count[row]) > 1:
-        taken.left.append(f"{plain(names[0])} is an activation with a grid for each channel, which none has")
+        taken.unused.append(
+            f"{plain(names[0])} is an activation with a grid for each channel, which none has"
+        )
         return
     before = scheme.activations.get(names[0])
     bits = _bits(elements.bitwidth[first], before.bitwidth if before is not None else 8)
@@ -107,7 +109,7 @@ def _activation(
         return
     for name in names:
         scheme.activations[name] = grid
-    taken.taken["activation"] += 1
+    taken.counts["activation"] += 1
 
 
 def _parameter(
@@ -116,7 +118,7 @@ def _parameter(
     name: str,
     scheme: Scheme,
     use: tuple[Step, int, Role],
-    taken: Given,
+    taken: UsedEntries,
     floats: set[str],
 ) -> None:
     step, position, role = use
@@ -125,11 +127,11 @@ def _parameter(
         scheme.params.pop(name, None)
         scheme.biases.pop(name, None)
         floats.add(name)
-        taken.taken["float parameter"] += 1
+        taken.counts["float parameter"] += 1
         return
     param_grid = _param_grid(document, row, step, position, taken)
     if role is Role.BIAS:
-        taken.taken["bias"] += 1
+        taken.counts["bias"] += 1
         # An int32 bias is stored at input scale times weight scale, whatever the file says.
         scheme.biases.pop(name, None)
         if param_grid is not None and param_grid.bitwidth < 32:
@@ -137,11 +139,11 @@ def _parameter(
         return
     if param_grid is not None:
         scheme.params[name] = param_grid
-        taken.taken["weight"] += 1
+        taken.counts["weight"] += 1
 
 
 def _param_grid(
-    document: EncodingsDocument, row: int, step: Step, position: int, taken: Given
+    document: EncodingsDocument, row: int, step: Step, position: int, taken: UsedEntries
 ) -> ParamGrid | None:
     tensors = document.tensors
     name, count = tensors.names[row], int(tensors.count[row])
@@ -161,13 +163,13 @@ def _param_grid(
     kind = step.node.graph.type_of(name)
     rank = len(kind.shape) if kind is not None and kind.shape is not None else 1
     if kind is not None and kind.shape is not None and kind.shape[wanted % rank] != count:
-        taken.left.append(f"{plain(name)} has {count} channels in the file and others in the model")
+        taken.unused.append(f"{plain(name)} has {count} channels in the file and others in the model")
         return None
     return ParamGrid(scale, zero, bits, symmetric, wanted % rank)
 
 
 def _blocks(
-    document: EncodingsDocument, row: int, use: tuple[Step, int], block: int, taken: Given
+    document: EncodingsDocument, row: int, use: tuple[Step, int], block: int, taken: UsedEntries
 ) -> ParamGrid | None:
     """A per-block weight, plain or low-power (an integer scale per block, times one for each channel)."""
     entry: Any = document.entry(row)
@@ -176,7 +178,7 @@ def _blocks(
     kind = step.node.graph.type_of(name)
     shape = None if kind is None else kind.static_shape
     if shape is None or len(shape) < 2 or not isinstance(entry, dict):
-        taken.left.append(f"{plain(name)}: its blocks do not tell where they lie")
+        taken.unused.append(f"{plain(name)}: its blocks do not tell where they lie")
         return None
     bits = _block_bits(document, row, entry)
     channel = channel_axis(step.node, position) % len(shape)
@@ -188,7 +190,7 @@ def _blocks(
     try:
         scale = _block_scales(entry, wanted, channel)
     except (ValueError, TypeError, KeyError):
-        taken.left.append(f"{plain(name)}: its blocks do not fit the shape {list(shape)}")
+        taken.unused.append(f"{plain(name)}: its blocks do not fit the shape {list(shape)}")
         return None
     spread = list(shape)
     spread[along] = wanted[along]

@@ -64,7 +64,7 @@ class BothEngines:
     parts: tuple[PieceErrors, PieceErrors] = field(init=False)
     sample: int = 0
     """The sample in which the noise of both differs most."""
-    found: TensorValues = field(default_factory=dict)
+    outputs: TensorValues = field(default_factory=dict)
     """The backend's outputs of that sample."""
     _seen: int = 0
     _widest: float = -1.0
@@ -86,7 +86,7 @@ class BothEngines:
             noise = [error.noise + error.odd for error in of_sample]
             wide = abs(noise[0] - noise[1]) / (of_sample[0].signal or 1.0)
             if wide > self._widest:
-                self._widest, self.sample, self.found = wide, self._seen, found
+                self._widest, self.sample, self.outputs = wide, self._seen, found
         self._seen += 1
 
     def widest(self) -> Figure | None:

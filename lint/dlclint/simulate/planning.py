@@ -163,7 +163,7 @@ class _Work:
         """The grids of a choice; those from an override file stay."""
         prepared = self.prepared
         scheme = assign(prepared.network, prepared.observed, _settings(self.view, choice), prepared.shared)
-        for name in prepared.given:
+        for name in prepared.from_file:
             for before, after in (
                 (prepared.scheme.activations, scheme.activations),
                 (prepared.scheme.params, scheme.params),
@@ -247,7 +247,7 @@ class _Work:
         return self._said(advice, choice, MeasuredDecision(figure, predicted, value, decided))
 
     def _equalization(self, advice: Advice) -> Advice:
-        copy = None if self.prepared.given else equalized(self.view, self.choice.weights_bitwidth, False)
+        copy = None if self.prepared.from_file else equalized(self.view, self.choice.weights_bitwidth, False)
         if copy is None:
             return advice
         settings = _settings(self.view, self.choice)

@@ -39,7 +39,7 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
     pieces: Mapping[str, Sequence[Piece]] = field(default_factory=dict)
     """The pieces of every output that holds elements of several tensors."""
-    given: frozenset[str] = frozenset()
+    from_file: frozenset[str] = frozenset()
     """Tensors whose grids come from an override file."""
 
 
@@ -85,7 +85,7 @@ def prepare(
         )
     if document is not None:
         taken = apply_document(document, scheme, network, shared)
-        notes += [f"grids: {taken.words()}; the rest calibrated", *taken.left]
+        notes += [f"grids: {taken.words()}; the rest calibrated", *taken.unused]
     names = frozenset(document.tensors.names) if document is not None else frozenset()
     pieces = output_pieces(evaluator, samples.load[0]())
     return Prepared(network, evaluator, samples, settings, shared, observed, scheme, notes, pieces, names)

@@ -160,7 +160,7 @@ class _Blocks:
     scales: list[Any]
     channels: int | None
     most: int
-    place: tuple[str, ...]
+    path: tuple[str, ...]
 
 
 def _low_power(context: EncodingsContext) -> Iterator[_Blocks]:
@@ -222,7 +222,7 @@ def block_scales(context: EncodingsContext) -> Iterator[Finding]:
             "export again, with block scales clipped to the range and one for each block of each channel",
             evidence=evidence,
         )
-        return at(context, blocks.row, blocks.place, unplaced)
+        return at(context, blocks.row, blocks.path, unplaced)
 
     yield from capped(context, wrong(), finding, "entries")
 

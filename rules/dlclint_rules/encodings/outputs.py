@@ -335,7 +335,7 @@ class CutOutput:
     """An output whose range excludes a part of the range of an input whose values it holds."""
 
     node: Node
-    given: GivenGrid
+    grid: GivenGrid
     source: GivenGrid
     low: float
     high: float
@@ -344,7 +344,7 @@ class CutOutput:
     @property
     def share(self) -> float:
         """The share of the input's range that is beyond the output's."""
-        out = max(0.0, self.given.low - self.low) + max(0.0, self.high - self.given.high)
+        out = max(0.0, self.grid.low - self.low) + max(0.0, self.high - self.grid.high)
         return out / (self.high - self.low) if self.high > self.low else 0.0
 
 
@@ -407,9 +407,9 @@ def range_cut(context: EncodingsContext) -> Iterator[Finding]:
     """
 
     def finding(cut: CutOutput) -> Finding:
-        grid = cut.given
+        grid = cut.grid
         low, high = min(grid.low, cut.low), max(grid.high, cut.high)
-        lost = cut.low if cut.given.low - cut.low > cut.high - cut.given.high else cut.high
+        lost = cut.low if cut.grid.low - cut.low > cut.high - cut.grid.high else cut.high
         unplaced = Finding(
             f"{grid.name!r}: {cut.node.op_type} passes on {cut.source.name!r}, {_text(cut.low, cut.high)},"
             f" but its range is {_text(grid.low, grid.high)}: values up to {lost:.4g} are clamped"
@@ -441,7 +441,7 @@ def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
     if context.view is None:
         return
     view, grids = context.view, given_grids(context.document)
-    cut = {cut.given.name for cut in _cuts(context)}
+    cut = {cut.grid.name for cut in _cuts(context)}
 
     def differing() -> Iterator[tuple[Node, GivenGrid, GivenGrid]]:
         for node, output in made_on(view, grids):

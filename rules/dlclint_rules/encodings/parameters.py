@@ -32,7 +32,7 @@ class _Parameter:
     """A stored tensor with one grid, its values, its role for its reader, and how many are clamped."""
 
     node: Node
-    given: GivenGrid
+    grid: GivenGrid
     values: Floats
     words: str
     is_bound: bool
@@ -40,16 +40,16 @@ class _Parameter:
     @property
     def outside(self) -> int:
         """The number of clamped values; up to half a step outside is rounding."""
-        slack = self.given.scale * (0.5 + 1e-3) + 1e-6 * max(abs(self.given.low), abs(self.given.high))
-        beyond = (self.values < self.given.low - slack) | (self.values > self.given.high + slack)
+        slack = self.grid.scale * (0.5 + 1e-3) + 1e-6 * max(abs(self.grid.low), abs(self.grid.high))
+        beyond = (self.values < self.grid.low - slack) | (self.values > self.grid.high + slack)
         return int(beyond.sum())
 
     @property
     def moved(self) -> tuple[float, float]:
         """The value that the grid changes most, and its rounded value."""
-        first = self.given.offset
-        integers = np.clip(np.rint(self.values / self.given.scale), first, first + self.given.steps - 1)
-        on_grid = integers * self.given.scale
+        first = self.grid.offset
+        integers = np.clip(np.rint(self.values / self.grid.scale), first, first + self.grid.steps - 1)
+        on_grid = integers * self.grid.scale
         worst = int(np.argmax(np.abs(on_grid - self.values)))
         return float(self.values[worst]), float(on_grid[worst])
 
@@ -98,7 +98,7 @@ def _is_mask(context: EncodingsContext, parameter: _Parameter) -> bool:
 
     assert context.view is not None
     return any(
-        mask.name == parameter.given.name for mask in coarse_masks(context.view, parameter.given.bitwidth)
+        mask.name == parameter.grid.name for mask in coarse_masks(context.view, parameter.grid.bitwidth)
     )
 
 
@@ -123,7 +123,7 @@ def parameter_clipped(context: EncodingsContext) -> Iterator[Finding]:
                 yield parameter
 
     def finding(parameter: _Parameter) -> Finding:
-        grid, count = parameter.given, parameter.outside
+        grid, count = parameter.grid, parameter.outside
         value, becomes = parameter.moved
         low, high = min(float(parameter.values.min()), 0.0), max(float(parameter.values.max()), 0.0)
         effect = (

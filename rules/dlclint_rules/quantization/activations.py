@@ -34,7 +34,7 @@ def bias_bits(context: ModelContext) -> Iterator[Finding]:
     kind = context.target.kind
     if not kind.quantize or kind.bias_bitwidth != 8 or kind.per_channel:
         return
-    given_weights = context.view.given
+    given_weights = context.view.encodings
     errors = [
         row
         for row in bias_errors(context.view.as_float)
@@ -93,7 +93,7 @@ def bias_saturates(context: ModelContext) -> Iterator[Finding]:
     if not is_quantized(context) or Runtime.HTP not in context.target.considered:
         return
     view = context.view.as_float
-    given_weights = context.view.given
+    given_weights = context.view.encodings
     saturated = [
         each for each in saturations(view, context.target.kind) if each.weight.name not in given_weights
     ]

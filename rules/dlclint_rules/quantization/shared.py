@@ -52,7 +52,7 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
         return
     bits = kind.act_bitwidth
     # encodings/shared-grid checks tensors with a grid from the file.
-    given_weights = context.view.given
+    given_weights = context.view.encodings
     # Where the wide operand is an attention mask, mask-constant reports what to do.
     masks = coarse_mask_homes(context.view, bits)
     shared_grids = [
@@ -101,7 +101,7 @@ def shared_bias(context: ModelContext) -> Iterator[Finding]:
     """
     if not context.target.quantize or Runtime.HTP not in context.target.considered:
         return
-    given_weights = context.view.given
+    given_weights = context.view.encodings
     biases = [
         each
         for each in shared_biases(context.view)

@@ -32,7 +32,7 @@ def spectrum(context: ModelContext) -> Iterator[Finding]:
     """
     if not is_quantized(context):
         return
-    encoded = context.view.given
+    encoded = context.view.encodings
     for each in find_spectra(context.view):
         # What the override file keeps float has no grid, and in a QDQ model what nothing quantizes.
         left = tuple(

@@ -60,7 +60,7 @@ def _weights(context: ModelContext) -> list[ConvertedWeight]:
 
 def _given(context: ModelContext, weight: ConvertedWeight) -> GivenWeight | None:
     """What the override file of the model, or the model itself, states about the weight."""
-    return context.view.given.get(weight.name)
+    return context.view.encodings.get(weight.name)
 
 
 def _bits(context: ModelContext, weight: ConvertedWeight) -> int:
@@ -274,7 +274,7 @@ def channel_spread(context: ModelContext) -> Iterator[Finding]:
 
 
 def _spread_help(context: ModelContext, weights: list[ConvertedWeight]) -> str:
-    encoded = [weight for weight in weights if weight.name in context.view.given]
+    encoded = [weight for weight in weights if weight.name in context.view.encodings]
     if encoded and is_per_tensor(context.target):
         return (
             "DSP v66 quantizes weights per tensor: equalize the float model (dlclint equalize), and make its"
@@ -421,7 +421,11 @@ def _with_bias(weight: ConvertedWeight) -> str:
 
 def _unless_rounded(context: ModelContext, weight: ConvertedWeight) -> str:
     """What to do where the grid of a QDQ model may have made a channel zero."""
-    if context.view.carried is None or weight.name not in context.view.given or _by_channel(context, weight):
+    if (
+        context.view.carried is None
+        or weight.name not in context.view.encodings
+        or _by_channel(context, weight)
+    ):
         return ""
     return (
         "; where they are not zero in the float model, one grid rounded them away: give one for each channel"

@@ -40,7 +40,7 @@ def side_input(context: ModelContext) -> Iterator[Finding]:
 def _parameters(context: ModelContext, hexagon: int | None) -> Iterator[Finding]:
     by_op: dict[str, list[SideInput]] = {}
     for side in side_inputs(context.view):
-        given_weight = context.view.given.get(side.name)
+        given_weight = context.view.encodings.get(side.name)
         if given_weight is None or given_weight.bitwidth == 16:
             by_op.setdefault(side.op, []).append(side)
     for op, sides in by_op.items():
@@ -80,7 +80,7 @@ def _products(context: ModelContext, hexagon: int | None) -> Iterator[Finding]:
     keeps = hexagon is None or hexagon >= left.kept_since
     by_op: dict[str, list[Node]] = {}
     for node in computed_products(context.view):
-        given_weight = context.view.given.get(node.input(1))
+        given_weight = context.view.encodings.get(node.input(1))
         if given_weight is None or given_weight.bitwidth == 16:
             by_op.setdefault(node.op_type, []).append(node)
     if by_op.get("Einsum") and (hexagon is None or not keeps):

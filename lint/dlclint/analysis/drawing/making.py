@@ -180,14 +180,14 @@ def _precision(node: Node, view: ModelView) -> str:
         return tensor_type.element
     if not kind.quantize:
         return f"float{kind.float_bitwidth}"
-    given_weight = view.given.get(node.output(0))
+    given_weight = view.encodings.get(node.output(0))
     if given_weight is not None and given_weight.is_float:
         return f"float{given_weight.bitwidth}"
     act = kind.act_bitwidth if given_weight is None else given_weight.bitwidth
     weight = next((name for name in node.inputs[1:2] if node.graph.constant(name) is not None), "")
     if not weight or node.op_type not in WEIGHTED_OPS:
         return f"a{act}"
-    own = view.given.get(weight)
+    own = view.encodings.get(weight)
     return f"a{act}w{kind.weights_bitwidth if own is None else own.bitwidth}"
 
 

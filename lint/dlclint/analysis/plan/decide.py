@@ -66,10 +66,10 @@ def make_plan(view: ModelView, asked: PlanRequest) -> Plan:
         choice, advice, narrow, wide = _quantize(view, runtime, asked)
         weights = distinct(view.weights.converted())
         layers = layer_figures(
-            weights, choice.weights_bitwidth, choice.per_channel, choice.per_row, view.given
+            weights, choice.weights_bitwidth, choice.per_channel, choice.per_row, view.encodings
         )
         notes += _held_notes(view, [weight.name for weight in weights])
-    outputs = [name for name, _ in carried(view) if not choice.quantize or name not in view.given]
+    outputs = [name for name, _ in carried(view) if not choice.quantize or name not in view.encodings]
     estimated = sum(name in view.activations for name in outputs)
     if choice.quantize and outputs and not asked.measured:
         notes.append(
@@ -127,7 +127,7 @@ def _held_notes(view: ModelView, weights: list[str]) -> list[str]:
         ("weight", weights, "width and grid from"),
         ("activation", activations, "an entry in"),
     ):
-        held = sum(name in view.given for name in names)
+        held = sum(name in view.encodings for name in names)
         if held:
             found.append(
                 f"{held} of {counted(len(names), noun)} {'has' if held == 1 else 'have'} {what} the override"
@@ -177,7 +177,9 @@ def _float_default(choice: Choice) -> str:
 def rechosen(view: ModelView, plan: Plan, choice: Choice, asked: PlanRequest) -> Plan:
     """A plan with another choice: its figures of weights and its commands are updated."""
     weights = distinct(view.weights.converted())
-    layers = layer_figures(weights, choice.weights_bitwidth, choice.per_channel, choice.per_row, view.given)
+    layers = layer_figures(
+        weights, choice.weights_bitwidth, choice.per_channel, choice.per_row, view.encodings
+    )
     commands = toolchains(view, choice, asked.dimensions, asked.file)
     return replace(plan, choice=choice, layers=layers, toolchains=commands)
 
@@ -187,12 +189,12 @@ def _kept_float(view: ModelView, spectra: list[Spectrum]) -> tuple[str, ...]:
     if not float_is_open(view.target):
         return ()
     named = (name for spectrum in spectra if not spectrum.root.graph.path for name in spectrum.tensors)
-    return tuple(dict.fromkeys(name for name in named if name not in view.given))
+    return tuple(dict.fromkeys(name for name in named if name not in view.encodings))
 
 
 def _is_float(view: ModelView, spectrum: Spectrum) -> bool:
     """Whether the override file keeps all of a spectrum float."""
-    return all(name in view.given and view.given[name].is_float for name in spectrum.tensors)
+    return all(name in view.encodings and view.encodings[name].is_float for name in spectrum.tensors)
 
 
 def _spectra(spectra: list[Spectrum], in_float: tuple[str, ...]) -> list[Advice]:
@@ -258,7 +260,7 @@ def _quantize(
     soc, settled = view.target.soc, asked.settled
     v66 = runtime in (Runtime.DSP, Runtime.AIP)
     hexagon = soc.hexagon if soc is not None else (66 if v66 else None)
-    weights = [each for each in distinct(view.weights.converted()) if each.name not in view.given]
+    weights = [each for each in distinct(view.weights.converted()) if each.name not in view.encodings]
     narrow = _narrow(view)
     choice = Choice(
         runtime,
@@ -272,8 +274,8 @@ def _quantize(
     wide = tuple(dict.fromkeys((*wide, *wider)))
     advice = [width_advice, *joined]
     choice, more = grids(choice, weights, settled, v66)
-    held = [each for each in distinct(view.weights.converted()) if each.name in view.given]
-    figures = layer_figures(held, choice.weights_bitwidth, False, False, view.given)
+    held = [each for each in distinct(view.weights.converted()) if each.name in view.encodings]
+    figures = layer_figures(held, choice.weights_bitwidth, False, False, view.encodings)
     advice += [*more, weight_bits(choice, weights, settled, hexagon, figures)]
     advice += four_bits(choice, weights, settled, v66)
     if choice.weights_bitwidth == 16 and runtime is Runtime.HTP:
@@ -292,7 +294,7 @@ def _narrow(view: ModelView) -> list[ActivationFigures]:
     """Activations with a predicted SQNR below the threshold at 8 bits, the worst first."""
     narrow = []
     for name, _ in carried(view):
-        estimate = None if name in view.given else view.activations.get(name)
+        estimate = None if name in view.encodings else view.activations.get(name)
         figures = None if estimate is None else activation_figures(name, estimate)
         if figures is not None and figures.sqnr8 < threshold("activation_sqnr"):
             narrow.append(figures)
@@ -349,7 +351,9 @@ def _held_width(view: ModelView) -> tuple[int, str] | None:
     """
     names = {name for name, _ in carried(view)}
     held = Counter(
-        view.given[name].bitwidth for name in names & view.given.keys() if not view.given[name].is_float
+        view.encodings[name].bitwidth
+        for name in names & view.encodings.keys()
+        if not view.encodings[name].is_float
     )
     if 2 * held.total() < len(names):
         return None
@@ -363,8 +367,8 @@ def _figures_of_activations(
     view: ModelView, narrow: list[ActivationFigures]
 ) -> tuple[str, dict[str, float | str], int]:
     """What 8 bits leave of the activations: in words, in numbers, and of how many that is known."""
-    outputs = [name for name, _ in carried(view) if name not in view.given]
-    if not outputs and view.given:
+    outputs = [name for name, _ in carried(view) if name not in view.encodings]
+    if not outputs and view.encodings:
         return "all have an entry in the override file", {"not_judged": 0}, 0
     known = sum((estimate := view.activations.get(name)) is not None and estimate.known for name in outputs)
     least = threshold("activation_sqnr")

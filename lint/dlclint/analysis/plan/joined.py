@@ -30,7 +30,7 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
     wide_is_taken = choice.runtime is Runtime.HTP and bits < 16
     # The advice on masks covers what an attention mask does.
     masks = coarse_mask_homes(view, bits)
-    grids = [each for each in expected(view, bits, masks=masks) if each.output not in view.given]
+    grids = [each for each in expected(view, bits, masks=masks) if each.output not in view.encodings]
     joins = [each for each in grids if each.joins]
     sums = sorted((each for each in grids if not each.joins), key=lambda each: each.worst.steps or 0.0)
     advice = [

@@ -48,9 +48,13 @@ def kept(
     )
     converted_weights = distinct(model.weights.converted())
     convolved = [weight for weight in converted_weights if weight.use.node.op_type in CONVOLUTIONS]
-    by_channel = sum(weight.name in view.given and view.given[weight.name].by_channel for weight in convolved)
+    by_channel = sum(
+        weight.name in view.encodings and view.encodings[weight.name].by_channel for weight in convolved
+    )
     choice = replace(choice, per_channel=bool(by_channel) or "per_channel" in asked.settled)
-    layers = layer_figures(converted_weights, choice.weights_bitwidth, choice.per_channel, False, view.given)
+    layers = layer_figures(
+        converted_weights, choice.weights_bitwidth, choice.per_channel, False, view.encodings
+    )
     count = len(view.carried.nodes)
     reason = (
         f"{counted(count, 'tensor')} {'has' if count == 1 else 'have'} a grid by quantizing nodes, which the"

@@ -22,8 +22,8 @@ class PlanRequest:
     """What the user decided, and what the rules know in advance.
 
     `settled` are the widths (bits) and switches that were given, by the names of `DlcKind`; `is_float`
-    says that the DLC is to stay float. `overrides` is the path of the override file, if any, and `given`
-    the one that goes with the model.
+    says that the DLC is to stay float. `overrides` is the path of the override file, if any, and
+    `model_overrides` the one that goes with the model.
     `lacking` are the ops that have no 16-bit form where the model is to run. `measured` says that the plan
     is going to be measured on inputs.
     """
@@ -34,12 +34,12 @@ class PlanRequest:
     is_float: bool = False
     lacking: frozenset[str] = frozenset()
     measured: bool = False
-    given: str = ""
+    model_overrides: str = ""
 
     @property
     def file(self) -> str:
         """The override file that the converter gets: the plan's own holds the entries of a given one."""
-        return self.overrides or self.given
+        return self.overrides or self.model_overrides
 
 
 @record
@@ -224,7 +224,7 @@ class Plan:
     inputs: str = ""
     """The inputs that it was measured on, "" if none."""
     truncated: tuple[TruncatedTensor, ...] = ()
-    found: tuple[Diagnostic, ...] = ()
+    findings: tuple[Diagnostic, ...] = ()
     """The findings of the rules, of which the obstacles are the summary; only for a report that draws."""
     drawing: Drawing | None = None
     """Present where a report draws the model."""

@@ -102,7 +102,7 @@ def _notes(
 def _weights(view: ModelView, choice: Choice, in_float: frozenset[str]) -> list[CommonEntry]:
     by_name: dict[str, list[ConvertedWeight]] = {}
     for weight in view.weights.converted():
-        if weight.statistics.finite == weight.statistics.count and weight.name not in view.given:
+        if weight.statistics.finite == weight.statistics.count and weight.name not in view.encodings:
             by_name.setdefault(weight.name, []).append(weight)
     on_htp = choice.runtime is Runtime.HTP and choice.per_channel
     floors = {each.weight.name: each.floors for each in saturations(view, choice.kind)} if on_htp else {}
@@ -127,7 +127,7 @@ def _side_inputs(view: ModelView, plan: Plan) -> list[CommonEntry]:
     hexagon = None if view.target.soc is None else view.target.soc.hexagon
     common_entries = []
     for side in side_inputs(view):
-        if takes_wide(side.op, hexagon) or side.name in view.given:
+        if takes_wide(side.op, hexagon) or side.name in view.encodings:
             continue
         around = {side.node.input(0), side.node.output(0)}
         values = vector(side.node.graph, side.name)
@@ -177,7 +177,7 @@ def _activations(
     entries = []
     wide = frozenset(plan.wide)
     for name, node in dict(carried(view)).items():  # a name that is made twice has one entry
-        if name in view.given:
+        if name in view.encodings:
             continue
         if name in in_float:
             entries.append(CommonEntry(name, False, True, _FLOAT_BITS, False, False, (), ()))

@@ -100,9 +100,9 @@ def _grid_of_convolutions(choice: Choice, rows: list[LayerFigures], is_given: bo
 def held_weight_bits(view: ModelView) -> int:
     """The width that the override file gives most weights, of those that the quantizer takes; 8 if none."""
     held = Counter(
-        view.given[weight.name].bitwidth
+        view.encodings[weight.name].bitwidth
         for weight in distinct(view.weights.converted())
-        if weight.name in view.given and not view.given[weight.name].is_float
+        if weight.name in view.encodings and not view.encodings[weight.name].is_float
     )
     return max(held.keys() & widths("weights"), key=lambda bits: (held[bits], bits), default=8)
 
@@ -283,7 +283,7 @@ def biases(choice: Choice, view: ModelView, settled: Settled) -> tuple[Choice, A
         numbers["output_steps"] = worst.output_steps
     reason += "; they are added in 32 bits"
     cut = list(saturations(view, choice.kind)) if choice.runtime is Runtime.HTP else []
-    cut = [each for each in cut if each.weight.name not in view.given]
+    cut = [each for each in cut if each.weight.name not in view.encodings]
     if cut:
         first = cut[0]
         reason += (

@@ -30,7 +30,7 @@ class CarriedEncodings:
     nodes: tuple[Node, ...]
     """For each entry, the node of the QDQ model that defines it."""
     model: Model
-    left: tuple[KeptQuantizer, ...]
+    kept: tuple[KeptQuantizer, ...]
 
 
 def carried_encodings(model: Model) -> CarriedEncodings | None:
@@ -40,7 +40,7 @@ def carried_encodings(model: Model) -> CarriedEncodings | None:
     lifted = lift(draft_of(model), model, aligned=True)
     document = read_bytes(encodings_text(lifted.encoded).encode("utf-8", "surrogatepass"), model.path)
     nodes = tuple(lifted_encoding.node for lifted_encoding in lifted.encoded)
-    return CarriedEncodings(document, nodes, lifted.draft.model(check=False), lifted.left)
+    return CarriedEncodings(document, nodes, lifted.draft.model(check=False), lifted.kept)
 
 
 def encodings_text(encoded: Iterable[LiftedEncoding]) -> str:

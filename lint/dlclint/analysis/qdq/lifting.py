@@ -69,7 +69,7 @@ class Lifted:
 
     draft: Draft
     encoded: tuple[LiftedEncoding, ...]
-    left: tuple[KeptQuantizer, ...]
+    kept: tuple[KeptQuantizer, ...]
     apart: tuple[SplitTensor, ...]
 
 
@@ -96,7 +96,7 @@ def lift(draft: Draft, model: Model, aligned: bool = False) -> Lifted:
         LiftedEncoding(work.changes.resolved(tensor)[1], grid, node)
         for tensor, (grid, node) in work.encoded.items()
     )
-    return Lifted(rewritten, encoded, tuple(work.left.values()), tuple(work.apart))
+    return Lifted(rewritten, encoded, tuple(work.kept.values()), tuple(work.apart))
 
 
 @dataclass(slots=True)
@@ -116,7 +116,7 @@ class _Lifting:
     in_functions: bool
     changes: Changes = field(default_factory=Changes)
     encoded: dict[TensorKey, tuple[Quantization, Node]] = field(default_factory=dict)
-    left: dict[tuple[str, int], KeptQuantizer] = field(default_factory=dict)
+    kept: dict[tuple[str, int], KeptQuantizer] = field(default_factory=dict)
     apart: list[SplitTensor] = field(default_factory=list)
     copies: dict[TensorKey, list[TensorKey]] = field(default_factory=dict)
     outputs: frozenset[TensorKey] = frozenset()
@@ -148,7 +148,7 @@ class _Lifting:
                 self.stays(node, "it is in a model-local function")
 
     def stays(self, node: Node, reason: str) -> None:
-        self.left.setdefault(node.key, KeptQuantizer(node, reason))
+        self.kept.setdefault(node.key, KeptQuantizer(node, reason))
 
     def input(self, graph: Graph, name: str) -> None:
         """Make an input of integers a float one, if everything that reads it dequantizes it."""

@@ -68,7 +68,7 @@ class _Network:
 
     def attempt(self, fixes: Sequence[Sequence[Any]]) -> Attempt:
         applied = apply_to_draft(self.draft, fixes)
-        return Attempt(applied.draft, applied.made, applied.met)
+        return Attempt(applied.draft, applied.applied, applied.met)
 
     def problem(self, state: Draft) -> str:
         new = soundness_complaints(state) - self.baseline

@@ -48,7 +48,7 @@ class Attempt(NamedTuple):
     """
 
     state: Any
-    made: Sequence[int]
+    applied: Sequence[int]
     met: Mapping[int, int] = {}
 
 
@@ -198,7 +198,7 @@ class Rounds:
         distinct = {id(edits): edits for _, _, edits in chosen}
         keys = list(distinct)
         attempt = self.file.attempt(list(distinct.values()))
-        problem = self.file.problem(attempt.state) if attempt.made else ""
+        problem = self.file.problem(attempt.state) if attempt.applied else ""
         if problem:
             self.failed_attempts += 1
             if len(distinct) > 1 and self.failed_attempts < _FAILED_ATTEMPTS:
@@ -209,7 +209,7 @@ class Rounds:
             for collected, _, _ in chosen:
                 self.refused[_key(collected)] = f"its result would not be sound{together}: {problem}"
             return True
-        made = {keys[number] for number in attempt.made}
+        made = {keys[number] for number in attempt.applied}
         applied = [each for each in chosen if id(each[2]) in made]
         for collected, fix, edits in applied:
             shown = tuple(map(self.file.shown, edits))

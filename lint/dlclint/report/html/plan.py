@@ -30,7 +30,7 @@ def render(plan: Plan, stream: TextIO | None) -> str:
     """The page."""
     texts = Texts()
     network, notes = drawing_of(plan.drawing)
-    data: dict[str, Any] = {"color": "precision", "findings": findings_sheet(plan.found, network, texts)}
+    data: dict[str, Any] = {"color": "precision", "findings": findings_sheet(plan.findings, network, texts)}
     if network is not None:
         data |= {"network": network.data(texts, _precision(plan, network)), "charts": network.charts(texts)}
     raw = [raw_text(read) for chain in plan.toolchains for read in chain.inputs[:INPUTS]]

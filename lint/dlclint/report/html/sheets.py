@@ -99,7 +99,7 @@ def findings_sheet(
             None if finding.cause is None else numbers.get(finding.cause),
             texts(_fix(finding)),
             [
-                [texts(f"{other.what}: {_place(other.location)}"), _node(other.location, network)]
+                [texts(f"{other.description}: {_place(other.location)}"), _node(other.location, network)]
                 for other in finding.related
             ],
         ]

@@ -183,7 +183,7 @@ def _finding(finding: Diagnostic) -> dict[str, Any]:
         "help": finding.help,
         "location": _place(finding.location),
         "related": [
-            {"what": other.what, "file": other.location.file, "location": _place(other.location)}
+            {"what": other.description, "file": other.location.file, "location": _place(other.location)}
             for other in finding.related
         ],
         "evidence": {key: _number(value) for key, value in finding.evidence.items()},

@@ -23,7 +23,7 @@ def render(explanation: Explanation, stream: TextIO | None) -> str:
 
 
 def _entry(explained: Explained) -> dict[str, Any]:
-    message, log_place = explained.message, explained.place
+    message, log_place = explained.message, explained.node
     return {
         "id": message.id,
         "tool": message.tool,

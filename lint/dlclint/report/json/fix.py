@@ -37,7 +37,7 @@ def _report(outcome: FixOutcome) -> dict[str, Any]:
             for applied_fix in outcome.applied
         ],
         "possible": [_left(finding) for finding in outcome.possible],
-        "left": [_left(left_finding) for left_finding in outcome.left],
+        "left": [_left(left_finding) for left_finding in outcome.remaining],
         "left_out": dict(outcome.left_out),
         "written": written
         and {

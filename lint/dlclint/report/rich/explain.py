@@ -47,8 +47,8 @@ def _lines(explained: Explained) -> list[tuple[str, str]]:
     message = explained.message
     times = f", {explained.count} times" if explained.count > 1 else ""
     lines = [(f"line {explained.line}{times}: {explained.text}", "dim")]
-    if explained.place is not None:
-        log_place = explained.place
+    if explained.node is not None:
+        log_place = explained.node
         graph = f"{log_place.graph}/" if log_place.graph else ""
         name = f" {log_place.name}" if log_place.name else ""
         lines.append(

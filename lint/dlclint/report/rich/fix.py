@@ -40,9 +40,9 @@ def _lines(outcome: FixOutcome) -> Iterator[str]:
         yield f"  left out {rule}: with its fixes the model does not compute the same ({plain(reason, 300)})"
     if outcome.left_out:
         yield "  likely a fault of dlclint's: a report with the model helps; --no-verify fixes all the same"
-    refused = [each for each in outcome.left if each.reason]
+    refused = [each for each in outcome.remaining if each.reason]
     yield from _counted("not fixed", ((each.rule, f"{each.title}: {each.reason}") for each in refused))
-    by_hand = (each for each in outcome.left if not each.reason and each.severity is not Severity.INFO)
+    by_hand = (each for each in outcome.remaining if not each.reason and each.severity is not Severity.INFO)
     yield from _by_hand((left_finding.rule, left_finding.message) for left_finding in by_hand)
     yield f"  before {severity_counts(outcome.before)}; after {severity_counts(outcome.after)}"
     written = outcome.written

@@ -143,7 +143,9 @@ def _location(where: Location) -> dict[str, Any]:
 
 def _related(finding: Diagnostic) -> list[dict[str, Any]]:
     """Section 3.27.22: the other places that a finding names, and its cause."""
-    places = [(f"{other.what}: {place_text(other.location)}", other.location) for other in finding.related]
+    places = [
+        (f"{other.description}: {place_text(other.location)}", other.location) for other in finding.related
+    ]
     if finding.cause is not None:
         places.insert(0, (cause_text(finding), finding.cause.location))
     return [

@@ -243,7 +243,7 @@ class SearchState:
 
     def _equalization(self) -> None:
         """Cross-layer equalization on a copy, which is measured like the model."""
-        if self.prepared.given:
+        if self.prepared.from_file:
             self.notes.append(
                 "not equalized: the grids of the override file would not hold for other weights"
             )
@@ -369,7 +369,7 @@ class SearchState:
             maker = next((step for step in self.prepared.network.steps if leader in step.outputs), None)
             return (fixed_grid(maker.op, 16) if maker is not None else None) or grid.at(16)
         seen = self.prepared.observed.get(leader)
-        if seen is None or not seen.is_seen or leader in self.prepared.given or grid.symmetric:
+        if seen is None or not seen.is_seen or leader in self.prepared.from_file or grid.symmetric:
             return grid.at(16)
         if leader in self._second:
             return second_grid(seen.low, seen.high, self.hexagon)
