@@ -120,6 +120,20 @@ def test_a_learned_transform_counts_before_a_filter_bank(tmp_path: Path) -> None
     assert found.transform is None
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float8e4m3fn", "uint16"])
+def test_the_rule_reads_float_entries_of_2_0_0(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], dtype: str
+) -> None:
+    path, file = front_end(tmp_path), tmp_path / "over.json"
+    (spectrum,) = find_spectra(ModelView(read(path), Target()))
+    entry = {"output_dtype": dtype} | ({"y_scale": 0.1} if dtype[0] == "u" else {})
+    file.write_text(
+        json.dumps({"version": "2.0.0", "encodings": [{"name": n, **entry} for n in spectrum.tensors]})
+    )
+    main(["check", "--isolated", "--soc", "SM8550", "--quantize", str(path), "--encodings", str(file)])
+    assert ("quantization/spectrum" in capsys.readouterr().out) == (dtype == "uint16")
+
+
 def test_plan_keeps_a_spectrum_float_where_the_chip_can(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,3 +202,19 @@ def test_unreadable(
         assert main(["encodings", *action]) == 2
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1
+
+
+@given(st.floats(1e-6, 1e3), st.integers(-255, 0))
+def test_ends_that_float32_rounds_are_those_of_scale_and_offset(scale: float, offset: int) -> None:
+    step = np.float32(scale)
+    ends = {"min": float(step * np.float32(offset)), "max": float(step * np.float32(offset + 255))}
+    text = convert(
+        document(file(activation_encodings={"x": entry(scale=scale, offset=offset, **ends)})), "1.0.0"
+    )
+    (listed,) = json.loads(text)["activation_encodings"]
+    assert (listed["scale"], listed["offset"]) == ([scale], [offset])
+    shifted = ends | {"max": ends["max"] + scale / 50}
+    with pytest.raises(CannotConvert, match="would be lost"):
+        convert(
+            document(file(activation_encodings={"x": entry(scale=scale, offset=offset, **shifted)})), "1.0.0"
+        )

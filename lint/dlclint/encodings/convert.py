@@ -157,6 +157,9 @@ def written(entries: list[CommonEntry], version: str, producer: Mapping[str, str
     return _dumped({**body, "producer": dict(producer), "version": version})
 
 
+_ROUNDING = 2.0**-21
+"""How far, of the larger end of a range, the ends may be from those of scale and offset: a few roundings of
+float32, in which writers compute them."""
 _MOST_BITS = 64
 """The largest width of any type that a tensor is stored in."""
 
@@ -222,7 +225,9 @@ def _from_legacy(
         if channel["bitwidth"] != bits or (channel["is_symmetric"] == "True") != symmetric:
             raise CannotConvert([f"{name!r}: its channels differ in bitwidth or symmetry"])
         low, high = _range(channel["scale"], channel["offset"], bits)
-        if (channel.get("min", low), channel.get("max", high)) != (low, high):
+        most = _ROUNDING * max(abs(low), abs(high))
+        stated = channel.get("min", low) - low, channel.get("max", high) - high
+        if not all(abs(difference) <= most for difference in stated):
             losses.append(f"{name!r}: min and max are not those of scale and offset, and would be lost")
     return entry
 

@@ -208,7 +208,7 @@ def coverage(context: EncodingsContext) -> Iterator[Finding]:
         message,
         Severity.INFO,
         Source(OVERRIDES.document, "partial overrides"),
-        help=f"{biases} biases without an encoding take --bias_bitwidth" if biases else "",
+        help=f"biases without an encoding, which take --bias_bitwidth: {biases}" if biases else "",
         evidence={
             "activations": len(tensors),
             "activations_covered": active,

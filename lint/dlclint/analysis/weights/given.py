@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
     from dlclint.encodings.document import EncodingsDocument
+
+_FLOAT_BITS = re.compile(r"float(\d+)")
 
 
 @record
@@ -51,6 +54,10 @@ def given_weights(document: EncodingsDocument | None) -> Mapping[str, GivenWeigh
     for row, name in enumerate(tensors.names):
         first = int(tensors.first[row])
         bits = elements.bitwidth[first]
+        is_float = bool(elements.kind[first] == FLOAT)
+        if is_float and np.isnan(bits):  # 2.x names the type alone, as in float8e4m3fn
+            stated = _FLOAT_BITS.search(tensors.dtype[row])
+            bits = float(stated[1]) if stated else 32.0
         if not grid.has_grid(bits):
             continue
         values = scales[first : first + int(tensors.count[row])]
@@ -58,7 +65,7 @@ def given_weights(document: EncodingsDocument | None) -> Mapping[str, GivenWeigh
         by_name[name] = GivenWeight(
             int(bits),
             values if usable else None,
-            bool(elements.kind[first] == FLOAT),
+            is_float,
             bool(blocked[row]),
         )
     return by_name
