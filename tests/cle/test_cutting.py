@@ -98,3 +98,47 @@ def test_plan_asks_for_no_equalization_that_destroys(
         main(["plan", "--runtime", "dsp", "--format", "json", str(saved(tmp_path, gamma, beta))])
         advice = json.loads(capsys.readouterr().out)["advice"]
         assert next(item["choice"] for item in advice if item["topic"] == "CLE") == choice
+
+
+def chain(tmp_path: Path, length: int, gamma: float) -> Path:
+    """Convolutions with a batch normalization and a ReLU6 behind each but the last."""
+    path = tmp_path / f"{length}.onnx"
+    one = onnx.numpy_helper.from_array
+    nodes, stored, name = [], [one(np.float32(0), "lo"), one(np.float32(6), "hi")], "x"
+    vectors = {"gamma": gamma, "beta": 0.0, "mean": 0.0, "variance": 1.0}
+    stored += [one(np.full(2, value, np.float32), vector) for vector, value in vectors.items()]
+    for index in range(length + 1):
+        weight = np.array([[1, 0.5], [0.25, 1]], np.float32).reshape(2, 2, 1, 1)
+        stored.append(one(weight, f"w{index}"))
+        last = index == length
+        ends = (f"c{index}", f"n{index}", f"a{index}")
+        nodes.append(onnx.helper.make_node("Conv", [name, f"w{index}"], ["y" if last else ends[0]]))
+        if not last:
+            nodes.append(onnx.helper.make_node("BatchNormalization", [ends[0], *vectors], [ends[1]]))
+            nodes.append(onnx.helper.make_node("Clip", [ends[1], "lo", "hi"], [ends[2]]))
+        name = ends[2]
+    shape = [1, 2, 4, 4]
+    x, y = (onnx.helper.make_tensor_value_info(end, onnx.TensorProto.FLOAT, shape) for end in "xy")
+    graph = onnx.helper.make_graph(nodes, "g", [x], [y], stored)
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), path
+    )
+    return path
+
+
+@pytest.mark.parametrize(("length", "choice"), [(1, "yes"), (9, "no, unless measured")])
+def test_small_changes_of_many_clips_add_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], length: int, choice: str
+) -> None:
+    """Each of them keeps 27 dB."""
+    path = chain(tmp_path, length, 2.4)
+    known = cuts(ModelView(read(path), Target()).cle.pairs)
+    assert known.known[0].kept == pytest.approx(27, abs=1)
+    assert known.together == pytest.approx(known.known[0].kept - 10 * math.log10(length), abs=1e-9)
+    main(["plan", "--runtime", "dsp", "--format", "json", str(path)])
+    advice = json.loads(capsys.readouterr().out)["advice"]
+    assert next(item["choice"] for item in advice if item["topic"] == "CLE") == choice
+    main(["check", "--isolated", "--runtime", "dsp", "--quantize", "--format", "json", str(path)])
+    findings = json.loads(capsys.readouterr().out)["files"][0]["findings"]
+    help = next(finding["help"] for finding in findings if finding["rule"] == "cle/pairs")
+    assert help.startswith("try" if choice == "yes" else "before")

@@ -52,6 +52,20 @@ class Cuts:
         """The number of clips that cannot be replaced."""
         return sum(cut.destroys for cut in self.known)
 
+    @property
+    def together(self) -> float:
+        """What is kept if Relu replaces all known clips, in dB: their changes, each by its output, added up.
+
+        Changes grow on their way through a network, so this is an upper bound of what its outputs keep.
+        """
+        changes = sum(10.0 ** (-cut.kept / 10) for cut in self.known)
+        return -10 * math.log10(changes) if changes > 0 else math.inf
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether replacing the clips may change the outputs, so that it must be measured."""
+        return self.unknown > 0 or self.together < threshold("relu6_kept_by_all")
+
 
 def cuts(pairs: Iterable[Pair]) -> Cuts:
     """What every ReLU6 between pairs cuts off."""

@@ -331,6 +331,14 @@ def equalization(
             " leaves them alone"
         )
         return choice, [Advice(Topic.CLE, "no, unless measured", reason, numbers)]
+    if clipped.doubtful:
+        numbers |= {"relu6_kept_by_all_db": clipped.together}
+        reason = (
+            f"{among}, {len(clipped.known)} of them across ReLU6, which becomes Relu; together that keeps at"
+            f" most {clipped.together:.1f} dB: dlclint equalize --relu6 replace measures it, or leaves them"
+            " alone"
+        )
+        return choice, [Advice(Topic.CLE, "no, unless measured", reason, numbers)]
     bare = sum(not pair.is_whole for pair in view.cle.pairs)
     reason = f"{among}, and one grid for all channels of a weight"
     if bare:
