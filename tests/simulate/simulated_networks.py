@@ -20,6 +20,11 @@ HEAD = '<ir_version: 8, opset_import: ["": 17]>'
 YOLO = """yolo (float[1,4,64] boxes, float[1,8,64] logits) => (float[1,12,64] out)
 <float stride = {32}> { p = Mul(boxes, stride) s = Sigmoid(logits) out = Concat<axis=1>(p, s) }"""
 
+SMALL_RANGES = """small (float[1,64] x) => (float[1,64] y, float[1,64] z)
+<float tenth = {0.1}, float one = {1}>
+{ h = Sigmoid(x) v = Mul(h, tenth) y = Reciprocal(v) e = Add(h, one) z = Log(e) }"""
+"""Reciprocal of 0.01 to 0.1, and Log of 1 to 2, which HTP computes only on wider grids."""
+
 
 def saved(tmp_path: Path, body: str, weights: dict[str, np.ndarray] | None = None) -> Path:
     """A model in text form, with weights added as initializers, as a file."""

@@ -6,12 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
-from simulated_networks import YOLO, saved, small_conv
+from simulated_networks import SMALL_RANGES, YOLO, saved, small_conv
 from test_engines import attention
 
 from dlclint.cli.main import main
 
-BUILDS = {"conv": small_conv, "attention": attention, "yolo": lambda folder: saved(folder, YOLO)}
+BUILDS = {
+    "conv": small_conv,
+    "attention": attention,
+    "yolo": lambda folder: saved(folder, YOLO),
+    "small ranges": lambda folder: saved(folder, SMALL_RANGES),
+}
 
 
 def simulated(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:

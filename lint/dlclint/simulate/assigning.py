@@ -11,6 +11,7 @@ from dlclint.analysis.roles import channel_axis
 from dlclint.encodings import grid
 from dlclint.model.op_facts import CLIPPING, CONVOLUTIONS, KEEPS_GRID, MOVES_ONE, Role
 from dlclint.model.tensors import Array
+from dlclint.simulate.limits import fit_ranges
 from dlclint.simulate.network import Network, Step
 from dlclint.simulate.observing import Observation
 from dlclint.simulate.quantizers import activation_grid, param_grid
@@ -156,6 +157,7 @@ def assign(
                 values = network.constants[name]
                 if values.dtype.kind == "f":
                     scheme.biases[name] = param_grid(values, settings.param_quantizer, settings.bias_bitwidth)
+    fit_ranges(network, scheme, shared)
     return scheme
 
 

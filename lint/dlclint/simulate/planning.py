@@ -30,6 +30,7 @@ from dlclint.encodings.document import EncodingsDocument
 from dlclint.simulate.assigning import Settings, assign
 from dlclint.simulate.emission import overrides_of_scheme
 from dlclint.simulate.inputs.samples import Samples
+from dlclint.simulate.limits import fit_ranges
 from dlclint.simulate.measuring import Error
 from dlclint.simulate.network import CannotSimulate
 from dlclint.simulate.outcome import OutputRow
@@ -390,6 +391,7 @@ class _Work:
         for name, grid in scheme.activations.items():
             if shared.get(name, name) in leaders:
                 scheme.activations[name] = grid.at(16)
+        fit_ranges(self.prepared.network, scheme, shared, self.prepared.from_file)
         fit_biases(self.prepared.network, scheme)
         return scheme
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dlclint.analysis.activations.certain import Interval, interval
 from dlclint.analysis.matching.terms import clip_bounds, sole_reader
 from dlclint.analysis.moving import hands_on_all, moved_inputs, origin
+from dlclint.analysis.needed import needed_range
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings.given import GivenGrid, given_grids
 from dlclint.model.op_facts import CLIPPING, UNCHANGED
@@ -292,9 +293,12 @@ def one_sided_symmetric(context: EncodingsContext) -> Iterator[Finding]:
 def _is_wasted(output: EncodedOutput) -> bool:
     if output.values is None or output.fixed is not None or any(_beyond(output)) or _is_one_sided(output):
         return False
-    return output.left <= threshold("wasted_share") * output.grid.steps and not _second_of_wide_product(
-        output
-    )
+    if output.left > threshold("wasted_share") * output.grid.steps or _second_of_wide_product(output):
+        return False
+    grid = output.grid
+    # Every range includes 0, and HTP computes some ops wrongly with the range that they can produce.
+    low, high = needed_range(output.node, grid.name, *output.inside, grid.bitwidth)
+    return (high - low) / grid.scale <= threshold("wasted_share") * grid.steps
 
 
 @encodings_rule(about=About.ACCURACY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dlclint.analysis.activations.estimate import Basis
+from dlclint.analysis.needed import needed_range
 from dlclint.analysis.plan.figures import carried
 from dlclint.analysis.plan.model import Choice, Plan
 from dlclint.analysis.roles import vector
@@ -192,6 +193,7 @@ def _activations(
             if fixed is not None and fixed.fixed:
                 # HTP requires the whole range, in steps of it by 2^bits.
                 low, high = fixed.low, fixed.high - (fixed.high - fixed.low) / 2.0**bits
+            low, high = needed_range(node, name, low, high, bits)
             encoding = grid.fit([low], [high], bits)
             entries.append(_entry(name, False, encoding, False, False, None))
         elif name in wide and rangeless:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from dlclint.diagnostic import counted, plain
 from dlclint.model.op_facts import CONVOLUTIONS, Role
 from dlclint.simulate.assigning import Settings, assign, fixed_grid, second_grid, second_inputs, weight_grid
+from dlclint.simulate.limits import fit_ranges
 from dlclint.simulate.network import Step
 from dlclint.simulate.observing import Observation
 from dlclint.simulate.outcome import SearchOutcome, SearchRow
@@ -350,6 +351,7 @@ class SearchState:
                     if stored and what(step, position, self.prepared.network) is Role.DATA:
                         wide.activations[name] = wide.activations[name].at(16)
         self._keep_narrow(wide)
+        fit_ranges(self.prepared.network, wide, shared, self.prepared.from_file)
         fit_biases(self.prepared.network, wide)
         return wide
 

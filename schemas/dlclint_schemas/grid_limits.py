@@ -1,0 +1,67 @@
+"""Grids on which HTP computes an op wrongly, as measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
+from dlclint_schemas.record import record
+from dlclint_schemas.resource import load
+
+_MARGIN = 1.001
+"""Factor beyond a least step that a widened range gets, because float32 rounds the step."""
+_NEAR = 0.995
+"""Share of the least high end from which a grid counts as reaching it: a Sigmoid's ends at 255/256."""
+
+
+@record
+class GridLimit:
+    """What the grid of an op's first input or output needs on HTP.
+
+    `least_high` is the number that the range must reach, `least_step` the step that it must have; one of the
+    two is None. `effect` is what HTP does otherwise, with fields for `op` and `factor`, which is 1 divided by
+    the high end.
+    """
+
+    op: str
+    is_output: bool
+    bitwidths: frozenset[int]
+    least_high: float | None
+    least_step: float | None
+    effect: str
+
+    def is_met(self, low: float, high: float, bitwidth: int) -> bool:
+        """Whether HTP computes the op with a grid from `low` to `high`."""
+        if bitwidth not in self.bitwidths:
+            return True
+        if self.least_high is not None:
+            return high >= self.least_high * _NEAR
+        return self.least_step is None or (high - low) / (2.0**bitwidth - 1) >= self.least_step
+
+    def widened(self, low: float, high: float, bitwidth: int) -> tuple[float, float]:
+        """The smallest range that holds another one and meets the limit."""
+        if self.is_met(low, high, bitwidth):
+            return low, high
+        if self.least_high is not None:
+            # Where 0 is not the lowest number, the grid is shifted by less than a step for it.
+            return low, self.least_high + (self.least_high - low) / (2.0**bitwidth - 1) * (low < 0)
+        assert self.least_step is not None
+        return low, low + self.least_step * _MARGIN * (2.0**bitwidth - 1)
+
+
+@cache
+def grid_limits() -> Mapping[str, GridLimit]:
+    """By ONNX op, read once."""
+    limits = {
+        row["op"]: GridLimit(
+            row["op"],
+            row["tensor"] == "output",
+            frozenset(row["bitwidths"]),
+            row.get("least_high"),
+            row.get("least_step"),
+            row["effect"],
+        )
+        for row in load("measured_ranges")["limits"]
+    }
+    return MappingProxyType(limits)
