@@ -74,20 +74,20 @@ def columns(document: EncodingsDocument) -> list[list[Any]]:
     st.sampled_from([",", " ,", ", \n"]),
     st.sampled_from([":", " : "]),
 )
-def test_stretches_and_single_entries_agree(
+def test_spans_and_single_entries_agree(
     made: tuple[Layout, dict[str, Any]], indent: int | None, comma: str, colon: str
 ) -> None:
-    """With stretches of a few characters, of everything, and entry by entry: the same document."""
+    """With spans of a few characters, of everything, and entry by entry: the same document."""
     layout, value = made
     text = json.dumps(value, indent=indent, separators=(comma, colon), ensure_ascii=False)
     data = text.encode("utf-8", "surrogatepass")
     found = []
-    for stretch in (1, 40, 1 << 16):
+    for span in (1, 40, 1 << 16):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(reading, "_STRETCH", stretch)
+            patch.setattr(reading, "_SPAN", span)
             found.append(read_bytes(data, HERE))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading._Reader, "_stretch", lambda *_: None)
+        patch.setattr(reading._Reader, "_span", lambda *_: None)
         found.append(read_bytes(data, HERE))
     for document in found:
         assert columns(document) == columns(found[0])
