@@ -15,10 +15,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 Class = TypeVar("Class", bound=type)
+
+if sys.version_info >= (3, 14):
+    import annotationlib
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -35,7 +39,7 @@ def record(cls: Class) -> Class:
     Defaults and `dataclasses.field(default=..., default_factory=...)` are supported; inheritance from another
     record, `InitVar`, `ClassVar` and `__post_init__` are not.
     """
-    annotations = inspect.get_annotations(cls)
+    annotations = _annotations(cls)
     names = tuple(annotations)
     members = dict(cls.__dict__)
     fields: dict[str, Any] = {}
@@ -59,6 +63,17 @@ def record(cls: Class) -> Class:
     slotted = type(cls)(cls.__name__, cls.__bases__, members)
     slotted.__qualname__ = cls.__qualname__
     return slotted
+
+
+def _annotations(cls: type) -> Mapping[str, Any]:
+    """The type of each field: a string where evaluation is postponed, as `dataclasses.Field.type` has it.
+
+    Python 3.14 evaluates annotations when they are first read (PEP 649), which is here, before the module has
+    names for the class and for what follows it. A type that has none yet is an `annotationlib.ForwardRef`.
+    """
+    if sys.version_info >= (3, 14):
+        return annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF)
+    return inspect.get_annotations(cls)
 
 
 def _first(self: Any, *given: Any, **named: Any) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import pickle
 import sys
+import typing
 from typing import Any
 
 import pytest
@@ -96,6 +97,56 @@ def test_annotations_of_either_kind(source: str) -> None:
     assert repr(pair) == "Pair(left=1, right='r', rest=[])"
     with pytest.raises(dataclasses.FrozenInstanceError):
         pair.left = 3
+
+
+LATER = """
+import dataclasses
+from dlclint_schemas.record import record
+
+@MARK
+class Node:
+    number: int
+    before: Node | None = None
+    leaf: Leaf | None = None
+
+class Leaf:
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(
+            LATER,
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 14), reason="before Python 3.14 only postponed annotations name it"
+            ),
+        ),
+        FUTURE + LATER,
+    ],
+    ids=["evaluated", "postponed"],
+)
+def test_types_that_have_no_name_yet(source: str) -> None:
+    """A field may have the type of its own class or of a later one, where a dataclass may."""
+    scopes: dict[str, dict[str, Any]] = {}
+    for mark in ("record", "dataclasses.dataclass(frozen=True, slots=True)"):
+        scopes[mark] = {"__name__": __name__}
+        exec(compile(source.replace("MARK", mark), "node.py", "exec", dont_inherit=True), scopes[mark])
+    shown = []
+    for scope in scopes.values():
+        kind = scope["Node"]
+        first = kind(1)
+        assert kind(2, first) == kind(number=2, before=first, leaf=None)
+        types = [field.type for field in dataclasses.fields(kind)]
+        shown.append([getattr(annotation, "__forward_arg__", annotation) for annotation in types])
+        assert typing.get_type_hints(kind, scope) == {
+            "number": int,
+            "before": kind | None,
+            "leaf": scope["Leaf"] | None,
+        }
+    assert shown[0] == shown[1]
+    assert shown[0][1:] == ["Node | None", "Leaf | None"]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="copy.replace came with Python 3.13")
