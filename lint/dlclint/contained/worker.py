@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Callable
@@ -96,8 +97,9 @@ def _trace() -> str:
 def _send(channel: Any, reply: Reply) -> None:
     try:
         channel.send(reply)
-    except (TypeError, AttributeError, ValueError, RecursionError) as error:
-        # An object that cannot be sent is described in words.
+    except (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        # An object that cannot be sent is described in words. Which error pickle raises depends on the object
+        # and on the version of Python: a local function is an AttributeError up to 3.13.
         told = RuntimeError(f"{type(reply.error or error).__name__}: {reply.error or error}")
         channel.send(Reply(None, told, reply.trace or _trace()))
 
