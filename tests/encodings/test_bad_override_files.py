@@ -88,8 +88,17 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "1e400": (swapped("1.28", "1e400"), ":8:9: error encodings/field-type 'x': max is larger than a float32"),
     "long integer": (swapped("1.28", "9" * 400), ":8:9: error encodings/field-type 'x': max is larger"),
     "very long integer": (swapped("1.28", "9" * 5000), "error encodings/syntax a number cannot be read"),
+    "as deep as is read": (swapped("1.28", "[" * 98 + "]" * 98), ":8:9: error encodings/field-type"),
+    "deeper by one": (
+        swapped("1.28", "[" * 99 + "]" * 99),
+        ":3:10: error encodings/syntax lists or objects nest",
+    ),
     "deep value": (swapped("1.28", DEEP), "encodings/syntax lists or objects nest too deep"),
     "deep top": (text(DEEP), "1:1: error encodings/syntax lists or objects nest too deep"),
+    "deep sections": (
+        text('{"activation_encodings":' * 5_000 + "{}" + "}" * 5_000),
+        "encodings/syntax lists or objects nest too deep",
+    ),
     "deep objects": (text('{"a":' * 10_000), "encodings/syntax lists or objects nest too deep"),
     "null entry": (
         swapped(json.dumps([ENTRY], indent=2)[:1] + "\n", "[ null,\n"),

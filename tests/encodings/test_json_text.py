@@ -49,3 +49,31 @@ def test_what_is_mended_needs_no_mending(text: str) -> None:
     for _ in range(text.count(",")):  # of several commas in a row each time the last one goes
         mended, _ = almost_json(mended)
     assert almost_json(mended)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("frame", "levels"),
+    [
+        ("[DEEP]", 1),
+        ('["[[{", DEEP]', 1),
+        ('["]}]", DEEP]', 1),
+        ('["\\"[", DEEP]', 1),
+        ('[{"[{": DEEP}]', 2),
+        ("[[[]], DEEP]", 1),
+    ],
+)
+@pytest.mark.parametrize("depth", [3, 99, 100, 101, 3_000])
+def test_the_depth_is_that_of_brackets_outside_of_strings(frame: str, levels: int, depth: int) -> None:
+    inner = depth - levels
+    text = frame.replace("DEEP", "[" * inner + "]" * inner)
+    assert json_text.nests_too_deep(text, 0, len(text)) is (depth > json_text.MAX_DEPTH)
+    beside = f"[{', '.join(['[1], {}'] * 3_000)}, {text[1:]}"
+    assert json_text.nests_too_deep(beside, 0, len(beside)) is (depth > json_text.MAX_DEPTH)
+
+
+def test_many_brackets_side_by_side_are_not_deep() -> None:
+    text = f"[{', '.join(['[[[[1]]]]'] * 5_000)}]"
+    assert not json_text.nests_too_deep(text, 0, len(text))
+    with pytest.raises(json_text.NotJson, match="nest too deep"):
+        json_text.parse_value(json_text.PLAIN, "[" * 101 + "]" * 101, 0)
+    assert json_text.parse_value(json_text.PLAIN, "[" * 100 + "]" * 100, 0)[1] == 200

@@ -23,6 +23,11 @@ MAX_BYTES = 512 << 20
 """A million encodings take about 150 MB; a larger file is not read."""
 MAX_CONTAINERS = 16_000_000
 """Lists and objects in one file: together they would take more than a gigabyte of memory."""
+MAX_DEPTH = 100
+"""Lists and objects in one another. An override file nests four deep, or as deep as a tensor's rank. The
+limit of the standard library's scanner depends on the release of Python: below 1,000 in 3.10, above 50,000
+in 3.14.
+"""
 
 
 class NotJson(Exception):
@@ -138,17 +143,62 @@ def parse_value(decoder: json.JSONDecoder, text: str, offset: int) -> tuple[Any,
         NotJson: at the place where the text stops being JSON.
     """
     try:
-        return decoder.raw_decode(text, offset)
+        value, end = decoder.raw_decode(text, offset)
     except json.JSONDecodeError as error:
+        if nests_too_deep(text, offset, error.pos):
+            raise too_deep(offset) from None
         raise _explained(text, error.pos, error.msg) from None
     except RecursionError:
-        raise NotJson(
-            offset,
-            "lists or objects nest too deep to be read",
-            "an override file nests four deep, or as deep as a tensor's rank; export it again",
-        ) from None
+        raise too_deep(offset) from None
     except ValueError as error:
         raise NotJson(offset, f"a number cannot be read: {error}", "write it with fewer digits") from None
+    if nests_too_deep(text, offset, end):
+        raise too_deep(offset)
+    return value, end
+
+
+def too_deep(offset: int) -> NotJson:
+    """What stops the reader where lists and objects nest deeper than `MAX_DEPTH`."""
+    return NotJson(
+        offset,
+        "lists or objects nest too deep to be read",
+        "an override file nests four deep, or as deep as a tensor's rank; export it again",
+    )
+
+
+_BRACKET = re.compile(r'"(?:[^"\\]+|\\.)*"?|[\[\]{}]', re.S)
+_COUNTED = 2048
+
+
+def nests_too_deep(text: str, start: int, end: int) -> bool:
+    """Whether lists and objects nest deeper than `MAX_DEPTH` between two offsets, where the text is JSON.
+
+    Counts of brackets, which are fast, rule this out for nearly every text; other texts are read bracket by
+    bracket. Brackets in strings are counted too, so that a text whose counts do not match is also read.
+    """
+    if end - start <= MAX_DEPTH:
+        return False
+    depth = 0
+    for begin in range(start, end, _COUNTED):
+        stop = min(begin + _COUNTED, end)
+        opened = text.count("[", begin, stop) + text.count("{", begin, stop)
+        if depth + opened > MAX_DEPTH:
+            return _is_read_too_deep(text, start, end)
+        depth += opened - text.count("]", begin, stop) - text.count("}", begin, stop)
+    return depth != 0 and _is_read_too_deep(text, start, end)
+
+
+def _is_read_too_deep(text: str, start: int, end: int) -> bool:
+    depth = 0
+    for match in _BRACKET.finditer(text, start, end):
+        character = text[match.start()]
+        if character in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif character in "]}":
+            depth -= 1
+    return False
 
 
 def parse_key(text: str, offset: int) -> tuple[str, int]:

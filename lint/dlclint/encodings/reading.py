@@ -200,7 +200,7 @@ class _Reader:
         text = self._source.text
         if start >= len(text):
             return NotJson(0, "the file holds only white space", "export the encodings again")
-        if text[start] == "[" and not text.startswith("[" * 100, start):
+        if text[start] == "[" and not text.startswith("[" * json_text.MAX_DEPTH, start):
             message = "the top level is a list, not an object with sections"
             self._flaws.append(
                 Flaw("layout", message, "see docs: an override file is one object", offset=start)
@@ -238,6 +238,8 @@ class _Reader:
         return position
 
     def _section(self, name: str, start: int, pointer: Path_) -> int:
+        if len(pointer) > json_text.MAX_DEPTH:
+            raise json_text.too_deep(start)
         text = self._source.text
         listed = text[start] == "["
         layout = Layout.FLAT if name == ENCODINGS else Layout.LIST if listed else Layout.LEGACY
@@ -298,8 +300,8 @@ class _Reader:
         """Names and values of the entries from `start` to `stop`, parsed at once.
 
         If the section ends before `stop`, also the offset after its bracket. None if anything is unusual, so
-        that entries must be read one by one: broken text, a repeated name or key, NaN, an entry that is
-        neither a list of objects nor an object with a name.
+        that entries must be read one by one: broken text, a repeated name or key, NaN, deep nesting, an
+        entry that is neither a list of objects nor an object with a name.
         """
         text = self._source.text
         opening = "{" if closing == "}" else "["
@@ -312,6 +314,8 @@ class _Reader:
             self._constants = 0
             return None
         end = start + length - 1
+        if json_text.nests_too_deep(text, start, end - 1):
+            return None
         if isinstance(held, dict):
             names, values = list(held), list(held.values())
             if set(map(type, values)) != {list}:
