@@ -72,7 +72,10 @@ def _printed(command: list[str], folder: str, colored: bool = False) -> str:
 def _picture(command: str, text: str) -> str:
     """The first screen as SVG, which loads no external font."""
     paper = io.StringIO()
-    console = Console(record=True, width=100, file=paper, force_terminal=True, color_system="truecolor")
+    # Without a height, rich takes 80 columns where TERM is dumb.
+    console = Console(
+        record=True, width=100, height=SCREEN, file=paper, force_terminal=True, color_system="truecolor"
+    )
     console.print(Text(f"$ {command}", "bold"))
     for line in text.splitlines()[: SCREEN - 1]:
         console.print(Text.from_ansi(line), no_wrap=True, overflow="ellipsis")
