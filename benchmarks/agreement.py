@@ -83,7 +83,7 @@ TITLES = {
 
 
 class Remembering(Backend):
-    """A backend that is asked once where widths make no difference, as for a model without weights."""
+    """A backend that answers once where widths make no difference, as for a model without weights."""
 
     def __init__(self, folder: Path, limits: QuestionLimits) -> None:
         super().__init__(folder, limits, WORKER)

@@ -41,7 +41,7 @@ Pairs = set[tuple[str, str]]
 
 
 def named(source: Path, target: Path) -> None:
-    """A copy in which every node has a name, by which AIMET finds it."""
+    """A copy in which every node has a name, because AIMET looks nodes up by name."""
     model = onnx.load(source)
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{index}"

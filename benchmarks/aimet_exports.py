@@ -128,7 +128,7 @@ def network(text: str) -> onnx.ModelProto:
             values = np.arange(np.prod(shape)).reshape(shape)
         model.graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), name))
     for index, node in enumerate(model.graph.node):
-        node.name = f"{node.op_type}_{index}"  # by which AIMET finds it
+        node.name = f"{node.op_type}_{index}"  # AIMET looks nodes up by name
     return model
 
 

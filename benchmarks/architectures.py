@@ -122,7 +122,7 @@ def main(arguments: list[str]) -> int:
         forms = FORMS if turned == 1 else LATER_FORMS
         for turn in (number, number + 1) if number % 3 == 0 else (number,):
             form = forms[turn % len(forms)]
-            # Where one exporter refuses a network of a later round, the other is asked.
+            # Where one exporter refuses a network of a later round, the other exports it.
             tried = (form,) if turned == 1 else (form, ("dynamo", 18))
             exported += any(exports(args.folder, name, said, *each) for each in dict.fromkeys(tried))
     return 0 if exported else 1

@@ -47,7 +47,7 @@ from dlclint.target import DlcKind, Runtime, Target
 
 WORKER = Path(__file__).with_name("quantsim_worker.py")
 NEAR = 0.5
-"""The dB by which both may differ."""
+"""The largest difference between both, in dB."""
 
 
 def fixed(source: Path, target: Path, sizes: Mapping[str, Sequence[int]]) -> None:
@@ -63,7 +63,7 @@ def fixed(source: Path, target: Path, sizes: Mapping[str, Sequence[int]]) -> Non
             if not dim.dim_value:
                 dim.dim_value = size
     for index, node in enumerate(model.graph.node):
-        node.name = node.name or f"{node.op_type}_{index}"  # by which AIMET finds it
+        node.name = node.name or f"{node.op_type}_{index}"  # AIMET looks nodes up by name
     onnx.save(model, target)
 
 

@@ -204,7 +204,7 @@ def _too_large(model: Model, path: Path) -> str:
     if free is not None and weights * _MEMORY > free:
         return (
             f"running it takes up to {weights * _MEMORY / 1e9:.1f} GB and {free / 1e9:.1f} GB are free "
-            "(--verify tries all the same)"
+            "(--verify tries anyway)"
         )
     return ""
 

@@ -225,9 +225,9 @@ def incomplete_chain(context: ModelContext) -> Iterator[Finding]:
         context,
         "chain",
         "before the next convolution comes",
-        "let convolutions pad by themselves (pads) where a Pad of zeros stands before them"
+        "move each Pad of zeros into the pads of the convolution after it"
         if padded
-        else "no action needed if the network is meant so",
+        else "no action needed if this is intended",
     )
 
 

@@ -417,7 +417,7 @@ def factor_before_norm(context: ModelContext) -> Iterator[Finding]:
         normalized = normalized_after_factor(node)
         if normalized:
             yield Finding(
-                f"Mul: the factor {scale!r} stands before the normalization of {normalized!r}, which does "
+                f"Mul: the factor {scale!r} precedes the normalization of {normalized!r}, which does "
                 "not compile in float16",
                 Severity.WARNING if kind.stated else Severity.INFO,
                 Source("QNN 2.51 HTP backend", "could not create op, 1002"),

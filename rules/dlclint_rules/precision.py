@@ -288,7 +288,8 @@ def bias_bits(context: EncodingsContext) -> Iterator[Finding]:
         # AIMET's 16-bit exports for HTP have 16-bit biases, so these are not a flaw of the file.
         usual = precision.bitwidth == 16
         unplaced = Finding(
-            f"bias {name!r} is {precision}; documented are {' and '.join(map(str, sorted(documented)))} bits",
+            f"bias {name!r} is {precision}; the documents have"
+            f" {' and '.join(map(str, sorted(documented)))} bits",
             Severity.INFO if usual else Severity.WARNING,
             Source(QUANTIZATION, "bit widths, bias"),
             Confidence.INFERRED if usual else Confidence.DOCUMENTED,

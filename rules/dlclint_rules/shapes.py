@@ -448,7 +448,7 @@ def empty_tensor(context: ModelContext) -> Iterator[Finding]:
                 Severity.ERROR,
                 EMPTY,
                 Confidence.FIELD_REPORTED,
-                help="take out what makes nothing, or give the inputs other sizes",
+                help="remove the nodes that produce nothing, or give the inputs other sizes",
                 node=node,
                 tensor=name,
                 evidence={"axis": tensor_type.shape.index(0)},

@@ -145,7 +145,7 @@ _SHARED = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Genuine:
-    """A genuine dataclass, for the markers by which the standard library's functions recognize one."""
+    """A genuine dataclass, for the markers that the standard library's functions look for."""
 
     field: int
 

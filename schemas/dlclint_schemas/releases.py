@@ -93,7 +93,7 @@ _BUILD = re.compile(r"[vV]?(\d+)\.(\d+)(?:\.\d+){0,3}")
 
 
 def release_number(name: str) -> tuple[int, int]:
-    """The key by which releases are ordered."""
+    """The sort key of a release."""
     major, minor = name.split(".")
     return int(major), int(minor)
 

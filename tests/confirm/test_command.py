@@ -79,12 +79,12 @@ def test_without_the_package_it_is_one_line_and_status_2(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--soc", "sm8250"], "Hexagon v66, and the backend judges HTP"),
+        (["--soc", "sm8250"], "Hexagon v66, and the backend checks HTP"),
         (["--soc", "nothing"], "unknown SoC"),
         (["--soc", ""], "give --soc"),
         (["--timeout", "0"], "--timeout 0: give a number above 0"),
         (["--memory", "-1"], "--memory -1: give a number above 0"),
-        (["--dlc", "x.dlc"], "--dlc goes with one model, here are 2"),
+        (["--dlc", "x.dlc"], "--dlc takes one model, and these are 2"),
     ],
 )
 def test_what_cannot_be_followed(
@@ -259,7 +259,7 @@ def test_quantized_verdicts_are_others(tmp_path: Path, capsys: pytest.CaptureFix
     assert confirm("--float", path) == 1
     assert confirm("--quantize", path) == 0
     output = " ".join(capsys.readouterr().out.split())
-    assert "asked for SM8550 (SD 8 Gen 2), 8-bit activations: validated and compiled" in output
+    assert "checked for SM8550 (SD 8 Gen 2), 8-bit activations: validated and compiled" in output
     assert "activation ranges: " in output
 
 

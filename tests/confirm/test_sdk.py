@@ -115,7 +115,7 @@ def test_an_error_of_dlclint_that_the_converter_does_not_share(
     assert [node["relation"] for node in file["nodes"]] == ["agreed", "false-alarm", "agreed"]
     main(["confirm", "--sdk-root", "2.47.0.260515", "m.onnx"])
     shown = capsys.readouterr().out
-    assert "judged by qairt-converter 2.47.0.260515: dry run, nothing converted" in shown
+    assert "checked by qairt-converter 2.47.0.260515: dry run, nothing converted" in shown
     assert "dlclint says qairt-converter does not take it: ops/pattern-only (error)" in shown
 
 
@@ -159,7 +159,7 @@ def test_the_environment_names_it(
         ({"status": 3, "says": "\x1b[31mModuleNotFoundError: no yaml\n"}, [], 2, "ended with status 3: "),
         ({"status": 5}, [], 2, "ended with status 5: it says nothing"),
         ({"sleeps": 60}, ["--timeout", "0.5"], 2, "qairt-converter took longer than 0.5 s"),
-        ({"says": "x" * 1023 + "\n", "times": 5000}, [], 2, "qairt-converter said more than 4 MiB"),
+        ({"says": "x" * 1023 + "\n", "times": 5000}, [], 2, "qairt-converter printed more than 4 MiB"),
     ],
 )
 def test_what_goes_wrong_is_one_line(

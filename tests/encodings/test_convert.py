@@ -153,7 +153,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
             "version": "1.0.0",
         },
         "0.6.1",
-        "'x': per channel of one channel looks like per tensor in 0.6.1 (with --model it can be told again)",
+        "'x': per channel of one channel looks like per tensor in 0.6.1 (--model distinguishes them)",
     ),
     "flaws": (
         file(activation_encodings={"x": [{"bitwidth": "8"}]}),

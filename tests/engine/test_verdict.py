@@ -302,4 +302,4 @@ def test_a_model_with_an_override_file_is_not_said_to_be_without_risk(
     )
     accuracy = verdict(capsys, path, "--quantize")["accuracy"]
     assert accuracy["word"] == "unknown"
-    assert accuracy["reason"].startswith("the override file m.encodings is judged separately")
+    assert accuracy["reason"].startswith("the override file m.encodings is checked separately")

@@ -40,7 +40,7 @@ def test_channels_of_one_range_and_sign_stay_on_one_grid(
         or "loses 5" in (advice["grid of convolutions"]["reason"])
     )
     assert (
-        "are not judged" in advice["activations"]["reason"]
+        "are unknown" in advice["activations"]["reason"]
         or "none of 2 activations" in (advice["activations"]["reason"])
     )
 

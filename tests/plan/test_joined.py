@@ -33,7 +33,7 @@ def test_scores_beside_boxes_get_16_bits(capsys: pytest.CaptureFixture[str], tmp
 
 def test_v66_lets_them_leave_apart(capsys: pytest.CaptureFixture[str]) -> None:
     (advice,) = planned(capsys, "--runtime", "dsp", str(FIXTURES / "bad_detector.onnxtxt"))
-    assert advice["choice"] == "outputs apart"
+    assert advice["choice"] == "separate outputs"
     assert "16 bits" not in advice["reason"]
 
 
@@ -54,7 +54,7 @@ def test_what_is_not_judged_is_counted(capsys: pytest.CaptureFixture[str]) -> No
     model = str(FIXTURES / "good_unknown_not_stretched.onnxtxt")
     assert planned(capsys, "--runtime", "htp", model) == []
     (advice,) = planned(capsys, "--runtime", "htp", model, topic="shared grids")
-    assert (advice["choice"], advice["evidence"]) == ("not judged", {"grids": 1})
+    assert (advice["choice"], advice["evidence"]) == ("unknown", {"grids": 1})
     assert "'s' (0 to 1) and 'p'" in advice["reason"]
 
 

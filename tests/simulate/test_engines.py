@@ -127,7 +127,7 @@ def test_the_layer_that_departs_is_named_and_asked_alone(
     assert found[0]["off"] > 0
     assert found[0]["alone"] == pytest.approx(found[0]["between"], abs=3)
     assert main(arguments) == 0
-    assert "Reciprocal r computes otherwise by itself too" in " ".join(capsys.readouterr().out.split())
+    assert "Reciprocal r computes something else even alone" in " ".join(capsys.readouterr().out.split())
 
 
 @needs_backend
@@ -143,8 +143,8 @@ def test_a_layer_that_only_the_whole_graph_spoils_is_told_apart() -> None:
     assert (spoiled.spoiled, itself.spoiled) == (True, False)
     assert not Departure("n", "Conv", 30.0, 5.0, 5.0, 0.5).spoiled  # it was not asked alone
     one, other = apart_notes(Simulation("m.onnx", apart=(spoiled, itself)))
-    assert one.startswith("Reciprocal r computes otherwise by itself too")
-    assert other.startswith("Mul m is right by itself and wrong in the whole graph, in 1 % of its values")
+    assert one.startswith("Reciprocal r computes something else even alone")
+    assert other.startswith("Mul m is right alone and wrong in the whole graph, in 1 % of its values")
 
 
 def test_htp_needs_a_soc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

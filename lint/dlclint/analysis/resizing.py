@@ -110,7 +110,9 @@ def resize(model: Model, sizes: Sizes, baked: int | None = None) -> Iterator[Mod
     if old_batch is None or new_batch is None or old_batch == new_batch:
         return
     if old_batch == 1:
-        raise CannotFix("constants that hold a batch of 1 cannot be told from others; export it again")
+        raise CannotFix(
+            "constants that hold a batch of 1 cannot be distinguished from others; export it again"
+        )
     waves = _Waves(model, sizes, old_batch, new_batch)
     waves.settle()
     for (index, position), values in waves.changed.items():

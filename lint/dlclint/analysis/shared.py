@@ -92,7 +92,7 @@ class SharedGrid:
 
     @property
     def factor(self) -> int:
-        """A power of two by which to divide the widest operand, so that the worst gets a similar range."""
+        """The power of two that divides the widest operand so that the worst one gets a similar range."""
         assert self.worst.span is not None and self.wide[0].span is not None
         ratio = min(self.wide[0].span.reach / self.worst.span.size, _LARGEST_FACTOR)
         return int(1 << max(1, round(ratio)).bit_length() - 1)
@@ -281,7 +281,7 @@ def shared_grid_remedy(shared_grid: SharedGrid, wide_is_taken: bool) -> str:
         return smaller_or_wide(shared_grid.output, wide_is_taken)
     if shared_grid.joins:
         if destination(shared_grid.node.graph, shared_grid.output, shared_grid.node.graph.outputs):
-            ways.append("let the two leave the model as outputs of their own")
+            ways.append("output the two separately")
         if shared_grid.wide:
             ways.append(f"divide the second by {shared_grid.factor} before, and multiply after the model")
     if wide_is_taken:

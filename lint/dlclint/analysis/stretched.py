@@ -152,7 +152,7 @@ def constant_sentence(wide_constant: WideConstant, bitwidth: int) -> str:
     """What a large number leaves of what it is joined with."""
     return (
         f"{short(wide_constant.output)}: one grid for {short(wide_constant.name)}"
-        f" ({ends_text(wide_constant.span)}) and {short(wide_constant.other)}, of which nothing is known; a"
+        f" ({ends_text(wide_constant.span)}) and {short(wide_constant.other)}, whose range is unknown; a"
         f" step is at least {wide_constant.step:.3g} at {bitwidth} bits: where the second spans less than"
         f" {wide_constant.need:.3g}, fewer than {threshold('shared_steps'):g} steps are left for it"
     )
@@ -222,7 +222,7 @@ def suspicion(guess: Suspicion, bitwidth: int) -> str:
     """What may be lost, and from which range on."""
     how = f"is multiplied by up to {guess.stretch.factor:g}"
     if guess.stretch.is_added:
-        how = f"gets numbers added that spread over {guess.stretch.factor:g}"
+        how = f"has numbers added that span {guess.stretch.factor:g}"
     left = (
         f"fewer than {threshold('shared_steps'):g} steps at {bitwidth} bits are left for the first"
         if guess.joins

@@ -86,7 +86,7 @@ def check(args: argparse.Namespace) -> int | Rest:
     if not args.all and known is None:
         jobs = [replace(job, listed=LISTED) for job in jobs]
     if args.confirm and any(job.others for job in jobs):
-        raise UsageError("--confirm asks for one chip; give one --soc")
+        raise UsageError("--confirm takes one chip; give one --soc")
     groups = {ENCODINGS_GROUP if job.kind == "encodings" else GROUP for job in jobs}
     rules = rules_of_jobs(jobs, tuple(sorted(groups)))
     lacks_plugins = tell_broken_plugins(jobs, tuple(sorted(groups)))

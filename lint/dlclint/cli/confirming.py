@@ -69,7 +69,7 @@ def ask_and_report(
     guard(args.output, OutputFile.REPORT, inputs_of(args, every), args.overwrite)
     guard(args.dlc, OutputFile.DLC, inputs_of(args, every), args.overwrite)
     if args.dlc and len(jobs) != 1:
-        raise UsageError(f"--dlc goes with one model, here are {len(jobs)}")
+        raise UsageError(f"--dlc takes one model, and these are {len(jobs)}")
     if args.dlc:
         try:
             check_place(Path(args.dlc), [path for job in every for path in (job.path, job.model) if path])
@@ -88,7 +88,7 @@ def _wish(job: Job, args: argparse.Namespace, library: Path | None = None) -> Co
     soc = job.target.soc
     if soc is None:
         raise NotAvailable(
-            "the backend judges for a SoC: give --soc, such as --soc SM8550 (`dlclint soc` lists them)"
+            "the backend needs a SoC: give --soc, such as --soc SM8550 (`dlclint soc` lists them)"
         )
     return ConfirmRequest(
         asked_soc(soc), not args.validate_only, Path(args.dlc) if getattr(args, "dlc", None) else None

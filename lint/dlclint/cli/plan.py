@@ -56,7 +56,9 @@ def plan(args: argparse.Namespace) -> int:
     guard(args.emit_overrides, OutputFile.OVERRIDES, inputs_of(args, (job,)), args.overwrite)
     for output in written:
         if args.emit_overrides and _same(output, args.emit_overrides):
-            raise UsageError(f"{plain(output)} is to be the plan and the override file; name two files")
+            raise UsageError(
+                f"{plain(output)} is the output of both the plan and the override file; name two files"
+            )
     job = replace(job, drawn=draws(args, reports))
     if args.estimated_activations and not args.emit_overrides:
         raise UsageError("--estimated-activations goes with --emit-overrides")

@@ -34,7 +34,7 @@ Measured with QNN 2.51.0 on SM8350.
 
 @record
 class ConfirmRequest:
-    """What the backend is asked: for which SoC, whether it compiles, whether it writes a DLC."""
+    """The question to the backend: the SoC, whether it compiles, and whether it writes a DLC."""
 
     soc: AskedSoc
     compile: bool = True
@@ -82,7 +82,7 @@ def compare_with_backend(
     compiled = wish.compiles
     notes = [wish.soc.note] if wish.soc.note else []
     if compiled and not wish.compile:
-        notes.append(f"compiled all the same: for Hexagon v{FLOAT_LATER} validation alone passes too much")
+        notes.append(f"compiled anyway: for Hexagon v{FLOAT_LATER} validation alone passes too much")
     carries = holds_quantization(view.model)
     grids, stored = ActivationGrids(view, document), StoredGrids(target.kind, document)
     inserts = target.quantize and not carries
@@ -160,11 +160,11 @@ def _quantization_notes(
         return
     if not target.quantize:
         return
-    text = f"quantization was put in: {grids.words()}"
+    text = f"quantization was inserted: {grids.words()}"
     if stored.from_file:
         text += f"; {counted(len(stored.from_file), 'stored input')} from the override file"
     yield text
     first = next(iter(stored.unused.items()), None)
     if first is not None:
         more = f"; so are {len(stored.unused) - 1} more" if len(stored.unused) > 1 else ""
-        yield f"not asked as the override file says: {first[0]} {first[1]}{more}"
+        yield f"not as in the override file: {first[0]} {first[1]}{more}"

@@ -24,7 +24,7 @@ def with_evidence(diagnostics: Iterable[Diagnostic], asked: Confirmation) -> Ite
         location = finding.location
         row = rows.get((location.graph, location.node_index)) if location.node_index is not None else None
         yield finding if row is None or row.verdict.said is Said.UNASKED else _judged(finding, row, asked)
-    source = Source("QNN backend", f"asked for {asked.asked_soc}")
+    source = Source("QNN backend", f"checked for {asked.asked_soc}")
     for row in asked.rows:
         if row.relation is Relation.MISSED:
             yield Diagnostic(

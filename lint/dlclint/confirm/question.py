@@ -48,7 +48,7 @@ def with_places(text: str) -> str:
 
 
 def question_of(model: Model, insert: Callable[[Model], frozenset[NodeKey]] | None = None) -> Question:
-    """Convert a model to the form in which the backend is asked.
+    """Convert a model to the form that the backend gets.
 
     Args:
         model: the model as read; it is not changed.

@@ -178,7 +178,7 @@ def _read(process: subprocess.Popen[bytes], limits: QuestionLimits) -> tuple[str
                     break
                 said += received
             if len(said) > MOST_OUTPUT:
-                ended = f"said more than {MOST_OUTPUT >> 20} MiB"
+                ended = f"printed more than {MOST_OUTPUT >> 20} MiB"
             elif time.monotonic() > deadline:
                 ended = f"took longer than {limits.seconds:g} s"
             elif resident(process.pid) > limits.memory:

@@ -1,4 +1,4 @@
-"""The SoC that the backend is asked about."""
+"""The SoC in a question to the backend."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AskedSoc:
 
 
 def this_machine(library: str) -> AskedSoc:
-    """The entry that replaces a chip where the CPU backend is asked."""
+    """The entry that replaces a chip for the CPU backend."""
     return AskedSoc(0, library, 0)
 
 
@@ -39,8 +39,8 @@ def asked_soc(soc: Soc) -> AskedSoc:
             return _asked(measured[name])
     if soc.hexagon is None or soc.hexagon < HTP_FROM:
         raise NotAvailable(
-            f"{soc} has {soc.hexagon_text}, and the backend judges HTP, which is Hexagon v68 and later; "
-            "`dlclint check` judges the others"
+            f"{soc} has {soc.hexagon_text}, and the backend checks HTP, which is Hexagon v68 and later; "
+            "`dlclint check` covers the others"
         )
     # fp16 depends on the SoC: where it is unknown, a SoC that has it leaves the float verdicts to the ops.
     wanted = soc.fp16 is not False
@@ -48,7 +48,7 @@ def asked_soc(soc: Soc) -> AskedSoc:
         if other.hexagon == soc.hexagon and other.fp16 is wanted:
             same = "float16 unknown" if soc.fp16 is None else f"float16 {'taken' if wanted else 'not taken'}"
             note = (
-                f"the backend has no number for {soc}; asked as {other.soc}, Hexagon v{soc.hexagon}, {same}"
+                f"the backend has no number for {soc}; checked as {other.soc}, Hexagon v{soc.hexagon}, {same}"
             )
             return _asked(other, note)
     raise NotAvailable(f"the backend has no number for {soc}, and none for another {soc.hexagon_text}")

@@ -96,8 +96,8 @@ def agreement(file: Confirmation) -> str:
     counts = file.counts
     judged = sum(counts.values()) - counts[Relation.UNJUDGED]
     if not judged:
-        return f"nothing to compare: of no node it is known whether {file.judge or 'HTP'} takes it"
-    of = f"{counts[Relation.AGREED]} of {judged} judged nodes"
+        return f"nothing to compare: for every node it is unknown whether {file.judge or 'HTP'} takes it"
+    of = f"{counts[Relation.AGREED]} of {judged} checked nodes"
     # Next to a graph that fails, a word such as "agrees" reads as if nothing were wrong.
     text = f"node by node, dlclint says the same of {of}" if file.failure else f"dlclint agrees on {of}"
     extra = [
@@ -127,11 +127,11 @@ def asked(file: Confirmation) -> str:
     """The target of the question, and how it was asked."""
     if file.dry_run:
         build = f" {file.build}" if file.build else ""
-        return f"judged by {file.judge}{build}: dry run, nothing converted"
+        return f"checked by {file.judge}{build}: dry run, nothing converted"
     how = "validated and compiled" if file.compiled else "validated, not compiled"
     as_what = f", {file.quantized}" if file.quantized else ""
     build = f"; backend {file.build}" if file.build else ""
-    return f"asked for {file.soc}{as_what}: {how}{build}"
+    return f"checked for {file.soc}{as_what}: {how}{build}"
 
 
 def troubles(file: Confirmation) -> Iterator[str]:

@@ -321,12 +321,12 @@ def _completed(
     if entry.per_channel and len(entry.scale) == 1 and target is Layout.LEGACY and not one_channel:
         losses.append(
             f"{entry.name!r}: per channel of one channel looks like per tensor in 0.6.1"
-            " (with --model it can be told again)"
+            " (--model distinguishes them)"
         )
     if entry.per_channel and source is Layout.FLAT and target is not Layout.FLAT:
         wanted = known.channel_axis if known is not None else None
         if entry.axis is not None and entry.axis != wanted and not (wanted is None and entry.axis == 0):
-            losses.append(f"{entry.name!r}: axis {entry.axis} is not said in {target.value}")
+            losses.append(f"{entry.name!r}: axis {entry.axis} cannot be written in {target.value}")
     if entry.per_channel and target is Layout.FLAT and entry.axis is None:
         if known is None:
             losses.append("2.0.0 needs the channel axis: give the model (--model)")

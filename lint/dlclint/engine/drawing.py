@@ -1,4 +1,4 @@
-"""The drawing of a linted model; a model that cannot be drawn has findings all the same."""
+"""The drawing of a linted model; a model that cannot be drawn still has findings."""
 
 from __future__ import annotations
 

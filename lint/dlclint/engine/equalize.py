@@ -161,7 +161,7 @@ def _refuse_destruction(clipped: list[Pair]) -> None:
         raise EqualizedDiffers(
             f"Relu in place of ReLU6 destroys the network: at {name} {worst.share:.1%} of the values lie"
             f" above the bound, and Relu keeps {worst.kept:.1f} dB of its output (predicted from batch"
-            " normalization); --relu6 keep takes the other pairs, --relu6 replace-anyway does it all the same"
+            " normalization); --relu6 keep takes the other pairs, --relu6 replace-anyway takes these too"
         )
 
 

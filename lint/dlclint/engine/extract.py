@@ -69,7 +69,7 @@ def extract(source: Path, output: Path, version: str, lossy: bool, put: Callable
         for kept_quantizer in lifted.kept
     )
     if not lifted.encoded:
-        raise NothingToExtract(f"none of its quantization can be taken out; {left[0]}")
+        raise NothingToExtract(f"none of its quantization can be removed; {left[0]}")
     text = encodings_text(lifted.encoded)
     if version != NATIVE:
         document = read_bytes(text.encode("utf-8", "surrogatepass"), source)
@@ -78,7 +78,7 @@ def extract(source: Path, output: Path, version: str, lossy: bool, put: Callable
     write_model(lifted.draft, output, lambda candidate: put(f"{text}\n"))
     apart = tuple(
         f"{split_tensor.name!r} is {split_tensor.source!r} on a grid that not all readers of"
-        f" {split_tensor.source!r} see: an Identity keeps them apart, which the converter may take out"
+        f" {split_tensor.source!r} see: an Identity separates them, which the converter may remove"
         for split_tensor in lifted.apart
     )
     return Extracted(len(lifted.encoded), left, apart, proof)

@@ -137,7 +137,7 @@ def _accuracy(job: Job, findings: Sequence[Diagnostic]) -> Answer:
     if job.overrides is not None:
         # The findings on the override file, which decide, have their own outcome.
         file = plain(job.overrides.name, 500)
-        return Answer("unknown", f"the override file {file} is judged separately, and nothing was measured")
+        return Answer("unknown", f"the override file {file} is checked separately, and nothing was measured")
     return Answer("unknown", "no risk is known, and nothing was measured")
 
 

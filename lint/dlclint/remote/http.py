@@ -100,7 +100,9 @@ class HttpReader:
             if answer.status == 206:
                 start, end, self.size = self._content_range(answer)
                 if self.size > LARGEST or start:
-                    raise RemoteError(f"{self._shown}: the server answers with a range of its own")
+                    raise RemoteError(
+                        f"{self._shown}: the server answers with another range than the requested one"
+                    )
                 self._pin = _pin_of(answer)
                 self.first = [(0, self._body(answer, min(end, head)))]
                 return
@@ -165,7 +167,7 @@ class HttpReader:
         with self._request([one]) as answer:
             self._expect_same(answer)
             if answer.status != 206:
-                raise Changed(f"{self._shown}: the server answers ranges no more", _DOWNLOAD)
+                raise Changed(f"{self._shown}: the server no longer answers requests for ranges", _DOWNLOAD)
             start, end, _ = self._content_range(answer)
             if (start, end) != one:
                 raise RemoteError(

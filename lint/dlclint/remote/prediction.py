@@ -16,7 +16,7 @@ BEFORE = 8 << 10
 _ALIKE = 16 << 10
 """Distances that differ less are the same distance."""
 _CONTEXT = 8
-"""Distances by which a position in the history is recognized."""
+"""Distances that recognize a position in the history."""
 _BLIND = 4
 """Parts that are predicted where the last distance occurs for the first time: that it repeats."""
 _MOST = 256

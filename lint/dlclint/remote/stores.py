@@ -18,7 +18,7 @@ from dlclint.remote.reader import AT_ONCE, LARGEST, REQUEST, SLOWEST, Sink, Traf
 _TALKATIVE = ("adlfs", "azure", "botocore", "fsspec", "gcsfs", "huggingface_hub", "s3fs")
 """Packages whose log warnings may contain credentials; dlclint reports what matters itself."""
 _PINS = ("ETag", "etag", "VersionId", "version_id", "generation", "blob_id", "oid", "last_modified", "mtime")
-"""The fields by which the file systems distinguish versions of a file."""
+"""The fields that identify the version of a file in each file system."""
 
 
 class StoreReader:

@@ -83,7 +83,7 @@ class Client:
             both = [{**dict(client.get(name) or {}), **dict(options.get(name) or {})} for name in _TAKEN[:2]]
         except (TypeError, ValueError):
             raise RemoteError(
-                f"fsspec's configuration of {scheme} has text where an object is to be",
+                f"fsspec's configuration of {scheme} has text where an object must be",
                 "give headers, cookies and client_kwargs as JSON objects",
             ) from None
         self._headers, cookies = both

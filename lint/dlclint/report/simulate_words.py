@@ -75,12 +75,12 @@ def apart_notes(file: Simulation) -> list[str]:
     if itself:
         first = itself[0]
         notes.append(
-            f"{first.op} {first.tensor} computes otherwise by itself too, which no document states for HTP"
+            f"{first.op} {first.tensor} computes something else even alone, which no document states for HTP"
         )
     if spoiled:
         first = spoiled[0]
         notes.append(
-            f"{first.op} {first.tensor} is right by itself and wrong in the whole graph, in"
+            f"{first.op} {first.tensor} is right alone and wrong in the whole graph, in"
             f" {100 * first.off:.2g} % of its values: no grid is to blame, and a device may do better"
         )
     return notes

@@ -30,7 +30,7 @@ _SHOWN = 8
 _ALONE = 4
 """Layers that are run alone."""
 _STEPS = {8: 2.0, 16: 32.0}
-"""Steps of the grid, by its bits, by which the rounding of a backend op may differ: of 230 layers of YOLOv8n
+"""How many steps of the grid, by its bits, the rounding of a backend op may differ: of 230 layers of YOLOv8n
 run one by one at 16 bits at most 5, and 28 where the wrapper took a layer in float16.
 """
 _MATTERS = 10.0

@@ -139,7 +139,7 @@ def _text(step: Step) -> str:
 
 def _while(log: BackendLog, steps: Sequence[Step]) -> str:
     step = _step(log.last_tried, steps)
-    return "" if step is None or log.composing else f" while it judged {_text(step)}"
+    return "" if step is None or log.composing else f" while it checked {_text(step)}"
 
 
 def _in_float(log: BackendLog, steps: Sequence[Step]) -> list[str]:

@@ -121,7 +121,7 @@ def network_of(view: ModelView) -> Network:
     """
     if any(is_qdq(node.op_type, node.domain) for node in view.model.graph.nodes):
         raise CannotSimulate(
-            "the model holds quantization already; take it apart into a float model and an override file"
+            "the model holds quantization already; split it into a float model and an override file"
             " (dlclint encodings extract), and simulate those"
         )
     builder = _Builder(view)

@@ -26,7 +26,7 @@ from dlclint.simulate.scheme import Scheme
 from dlclint_schemas.record import record
 
 PART = 1.0
-"""Decibels by which the engines must differ to count as apart."""
+"""The difference, in decibels, from which the engines disagree."""
 _CLAMP = 200.0
 """Decibels of outputs that do not differ at all; negative, those of lost outputs."""
 _PIECES = 8

@@ -231,7 +231,7 @@ def shared_bias(context: EncodingsContext) -> Iterator[Finding]:
         row = (context.document.rows(first.bias) or [first.row])[-1]
         unplaced = Finding(
             f"{first.bias!r}: {len(items)} ops share this bias and add it at scales of"
-            f" {_text(np.concatenate([biased.product for biased in items]))}, up to {ratio:.3g} times apart",
+            f" {_text(np.concatenate([biased.product for biased in items]))}, which differ {ratio:.3g} times",
             Severity.WARNING,
             Source("onnxruntime/onnxruntime-qnn#739", "a shared bias"),
             Confidence.FIELD_REPORTED,
@@ -298,7 +298,7 @@ def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
             "quantize the float model again, with a larger weight scale in this channel"
             if is_cut
             else f"give the channel a weight scale of {floor:.3g} or more"
-            + ("" if biased.is_given else ", by an entry of its own"),
+            + ("" if biased.is_given else ", with a separate entry"),
             biased.node,
             evidence={"channel": channel, "steps": float(steps[channel]), "floor": floor, "channels": beyond},
             related=(

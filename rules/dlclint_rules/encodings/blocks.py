@@ -135,13 +135,13 @@ def _plain(context: EncodingsContext, row: int, width: int | None) -> tuple[Seve
         why = "with float activations, which 80-63442-10 lists (float16) and QNN 2.51 refused (measured)"
         return Severity.WARNING, why, f"use {known.act_bitwidth}-bit activations, or LPBQ"
     if width is not None and width != known.act_bitwidth:
-        why = f"which HTP takes beside {known.act_bitwidth}-bit activations, and these have {width}"
+        why = f"which HTP takes with {known.act_bitwidth}-bit activations, and these have {width}"
         return (
             Severity.ERROR,
             why,
             f"use {known.act_bitwidth}-bit activations, LPBQ, or one encoding per channel",
         )
-    why = f"which HTP takes from SDK {known.sdk} and Hexagon v{known.hexagon} on, beside 16-bit activations"
+    why = f"which HTP takes from SDK {known.sdk} and Hexagon v{known.hexagon} on, with 16-bit activations"
     if target.release.number < release_number(known.sdk):
         return (
             Severity.WARNING,

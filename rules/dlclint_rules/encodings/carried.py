@@ -116,7 +116,7 @@ def _weights(context: EncodingsContext, encoded: frozenset[str]) -> Iterator[Fin
         f"{first.node.op_type} computes in float between quantized tensors: {first.name!r} has no encoding"
         if carried
         else f"{first.name!r} has no entry between the quantized tensors of {first.node.op_type}: version 2"
-        " says so of float tensors; a quantizer gives it a grid of its own, and with --float_fallback it"
+        " uses that for float tensors; a quantizer gives it a separate grid, and with --float_fallback it"
         " stays float"
     )
     finding = Finding(

@@ -61,7 +61,7 @@ def channel_saturates(context: EncodingsContext) -> Iterator[Finding]:
         floor = known.kept * largest
         unplaced = Finding(
             f"{name!r}: the scales of {counted(int(low.sum()), 'channel')} of {len(scale)} go down to"
-            f" {float(scale.min()):.3g} beside {largest:.3g}; with {known.act_bitwidth}-bit"
+            f" {float(scale.min()):.3g}, and the largest is {largest:.3g}; with {known.act_bitwidth}-bit"
             f" activations HTP {effect} a channel below 2^-15 of the largest (measured)",
             Severity.WARNING,
             Source(OBSERVED, "weight scales of channels, Hexagon v68 to v81"),

@@ -220,7 +220,7 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
         # The format has them: AIMET's specification limits bw to 2 to 32, whatever the dtype.
         small = int(tensors.section[tensor]) in listed and float(bits) in _SMALL_FLOATS
         unplaced = Finding(
-            f"{tensors.names[tensor]!r}: a float of {bits:g} bits; documented are {allowed}"
+            f"{tensors.names[tensor]!r}: a float of {bits:g} bits; the documented widths are {allowed}"
             + (", and 1.0.0 has no scale for a smaller one" if small else ""),
             Severity.WARNING if small else Severity.ERROR,
             Source(QUANTIZATION, "bit widths, float"),
@@ -307,13 +307,13 @@ def bit_width(context: EncodingsContext) -> Iterator[Finding]:
                 f" has and the converters' documents do not: {', '.join(map(str, documented))}",
                 Severity.INFO,
                 Source(FORMAT, "bw"),
-                help="ask the converter of your SDK release",
+                help="try the converter of your SDK release",
                 evidence={"bitwidth": value},
             )
             return at(context, tensor, _width_path(document, int(rows[0])), unplaced)
         unplaced = Finding(
             f"{tensors.names[tensor]!r}: {shown_bits(value)} bits{channels(document, tensor, rows)};"
-            f" documented are {', '.join(map(str, documented))}",
+            f" the documented widths are {', '.join(map(str, documented))}",
             Severity.ERROR if impossible else Severity.WARNING,
             Source(QUANTIZATION, "bit widths"),
             # AIMET's format has 2 bits from 1.0.0 on, and 4 to 32 before.
@@ -422,8 +422,8 @@ def _beside_eight(context: EncodingsContext) -> Iterator[Finding]:
     def finding(hit: tuple[int, WeightUse, int, tuple[Place, ...]]) -> Finding:
         row, use, width, told = hit
         unplaced = Finding(
-            f"{document.tensors.names[row]!r}: a weight of 16 bits beside {width}-bit activations; HTP takes"
-            " those with 16-bit activations alone",
+            f"{document.tensors.names[row]!r}: a weight of 16 bits with {width}-bit activations; HTP takes"
+            " 16-bit weights only with 16-bit activations",
             Severity.ERROR,
             Source("microsoft/onnxruntime#21848, #22821", OBSERVED),
             Confidence.FIELD_REPORTED,

@@ -147,8 +147,8 @@ def _first(context: EncodingsContext, flaw: Flaw) -> tuple[Place, ...]:
     if flaw.first is None:
         return ()
     if isinstance(flaw.first, str):
-        return (entry(context, context.document.rows(flaw.first)[0], "stands first here"),)
-    return (text_place(context, flaw.first, "stands first here"),)
+        return (entry(context, context.document.rows(flaw.first)[0], "first occurs here"),)
+    return (text_place(context, flaw.first, "first occurs here"),)
 
 
 def entry(context: EncodingsContext, row: int, what: str) -> Place:

@@ -119,7 +119,7 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
         side, grid, form, width, since = hit
         flat = context.document.is_flat(grid.row)
         said = "symmetric 8 bits, which become signed" if form == INT8 and not flat else _FORMS[form]
-        effect = "HTP takes nowhere" if since is None else f"HTP takes from Hexagon v{since} on"
+        effect = "HTP takes on no version" if since is None else f"HTP takes from Hexagon v{since} on"
         disputed = (side.op, width, form) in disputed_forms()
         if disputed:
             effect = "HTP is reported to reject (it ran when measured)"
@@ -237,7 +237,7 @@ def second_input_cut(context: EncodingsContext) -> Iterator[Finding]:
                 Severity.ERROR,
                 f"Einsum at 16 bits needs Hexagon v{kept_since}, and this is v{hexagon}",
             )
-            help = "give its inputs 8 bits, or spell it as MatMul"
+            help = "give its inputs 8 bits, or write it as MatMul"
         elif keeps and (form == INT16 or (form == UINT16_SYMMETRIC and not carried)):
             severity = Severity.INFO
             effect = f"MatMul keeps its 16 bits from Hexagon v{kept_since} on, if the converter is told to"

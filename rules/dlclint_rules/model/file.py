@@ -107,14 +107,14 @@ def crashes_onnx(context: ModelContext) -> Iterator[Finding]:
             Confidence.INFERRED,
             help="give the node the inputs and attributes that its operator demands"
             if node is not None
-            else "take parts of the model away until it loads, or try another release of onnx",
+            else "remove parts of the model until it loads, or try another release of onnx",
             node=node,
             graph=graph if node is None else None,
             evidence={"call": crash.call, "end": crash.how},
         )
     for call, count in left_out.items():
         yield Finding(
-            f"{call} is left out for {counted(count, 'other node')}, after it ended on several",
+            f"{call} is left out for {counted(count, 'other node')}, after it died on several",
             Severity.WARNING,
             sources.ONNX,
             Confidence.INFERRED,
@@ -196,7 +196,7 @@ def missing_output(context: ModelContext) -> Iterator[Finding]:
     graph = context.view.model.graph
     if not graph.outputs:
         yield Finding(
-            "the graph declares no output, so nothing of it is computed",
+            "the graph declares no output, so none of it is computed",
             Severity.ERROR,
             sources.ONNX,
             help="declare the results as outputs of the graph, or export the model again",

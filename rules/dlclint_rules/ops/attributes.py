@@ -102,7 +102,11 @@ def _must_equal(node: Node, constraint: Constraint) -> str:
 def _one_of(node: Node, constraint: Constraint) -> str:
     name, allowed = constraint.get("attribute"), constraint.get("values")
     value = node.attribute(name)
-    return "" if value is None or value in allowed else f"{name} is {value!r}, supported are {list(allowed)}"
+    return (
+        ""
+        if value is None or value in allowed
+        else f"{name} is {value!r}, and the supported values are {list(allowed)}"
+    )
 
 
 def _all_equal(node: Node, constraint: Constraint) -> str:

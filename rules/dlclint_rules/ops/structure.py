@@ -172,7 +172,7 @@ def control_flow(context: ModelContext) -> Iterator[Finding]:
                 problem,
                 Severity.ERROR,
                 sources.op_row(context.view.table, "If"),
-                help="let each branch give one output, of the same shape, or make the condition constant",
+                help="give each branch one output, of the same shape, or make the condition constant",
                 node=node,
                 related=tuple(
                     places.source(branch, name, "what a branch gives")
@@ -218,9 +218,9 @@ def rank(context: ModelContext) -> Iterator[Finding]:
         allowed = constraint.get("ranks")
         refused = [n for n in node.graph.ranks(node.input(constraint.get("input"))) if n not in allowed]
         if refused:
-            ranks = " and ".join(map(str, refused))
+            ranks, supported = " and ".join(map(str, refused)), ", ".join(map(str, allowed))
             yield Finding(
-                f"{node.op_type}: the input has rank {ranks}, supported are {', '.join(map(str, allowed))}",
+                f"{node.op_type}: the input has rank {ranks}, and the supported ranks are {supported}",
                 Severity.ERROR,
                 sources.op_row(context.view.table, node.op_type),
                 help="reshape before and after",

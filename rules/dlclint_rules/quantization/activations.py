@@ -251,7 +251,7 @@ def _overflowing_sums(context: ModelContext, limit: float) -> Iterator[Finding]:
             context.target,
             open_,
             f"the sum of {sum_of_squares.count} squares is beyond {limit:g}, the largest float16, where their"
-            f" root mean square exceeds {value:.3g}; nothing is known of their size",
+            f" root mean square exceeds {value:.3g}; their size is unknown",
             Severity.INFO,
             Confidence.INFERRED,
             1.0,
@@ -269,7 +269,7 @@ def _overflowing_squares(context: ModelContext, limit: float) -> Iterator[Findin
     if not rows:
         return
     worst = rows[0]
-    said = "nothing is known of their size"
+    said = "their size is unknown"
     if worst.largest is not None:
         said = f"they reach {'about (estimated) ' if worst.estimated else ''}{worst.largest:.4g}"
     factor = 2 ** max(4, math.ceil(math.log2((worst.largest or largest) / largest)))

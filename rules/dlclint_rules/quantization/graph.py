@@ -55,7 +55,7 @@ def already_quantized(context: ModelContext) -> Iterator[Finding]:
     nodes = [n for g in context.view.model.graphs() for n in g.nodes if not n.domain and n.op_type in counts]
     as_integers = [node for node in nodes[1:] if node.op_type in QOPERATORS or "Dynamic" in node.op_type]
     yield Finding(
-        f"the model contains {said} and is to be quantized",
+        f"the model already contains {said}, and the target is a quantized DLC",
         Severity.WARNING,
         option("snpe-onnx-to-dlc", "--keep_quant_nodes"),
         help="export the float model"
@@ -95,7 +95,7 @@ def standalone_batchnorm(context: ModelContext) -> Iterator[Finding]:
     known = f": largest factor {spread:.3g} times the median" if spread else ""
     named = (f"{short(layer_name(n))} {s:.3g}" if s else short(layer_name(n)) for n, s in rows[1:])
     yield Finding(
-        f"{len(rows)} of {total} batch normalizations stand alone; worst {short(layer_name(node))}{known}"
+        f"{len(rows)} of {total} batch normalizations are standalone; worst {short(layer_name(node))}{known}"
         f"{others(named, len(rows))}",
         Severity.WARNING if spread >= least else Severity.INFO,
         Source("blog.csdn.net/wb3533366/134684724", "standalone batch normalization"),

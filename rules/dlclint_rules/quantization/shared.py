@@ -161,7 +161,7 @@ def _both(node: Node, lost: str, other: str) -> tuple[Place, Place]:
 
 def _guess(context: ModelContext, guess: Suspicion, wide_is_taken: bool) -> Finding:
     bits = context.target.kind.act_bitwidth
-    ways = ["let the two leave the model as outputs of their own"] if guess.joins else []
+    ways = ["output the two separately"] if guess.joins else []
     if wide_is_taken:
         ways.append(f"give {short(guess.output)} 16 bits")
     return Finding(

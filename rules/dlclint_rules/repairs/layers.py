@@ -164,7 +164,7 @@ def _holds(dtype: np.dtype[Any], factor: float) -> bool:
 def turned_round(node: Node) -> Fix:
     """A commutative node with its two operands swapped."""
     edits = (SetInput(node, 0, node.input(1)), SetInput(node, 1, node.input(0)))
-    return Fix("turn the operands round", Safety.SAFE, lambda: edits)
+    return Fix("swap the operands", Safety.SAFE, lambda: edits)
 
 
 def inference_form(node: Node) -> Fix | None:
@@ -209,7 +209,7 @@ def output_half_pixel(node: Node) -> Fix:
 def without_kernel_shape(node: Node) -> Fix:
     """Conv whose kernel_shape contradicts its weight: the weight's shape is used."""
     return Fix(
-        "take kernel_shape away, it follows from the weight",
+        "remove kernel_shape, which follows from the weight",
         Safety.SAFE,
         lambda: (RemoveAttribute(node, "kernel_shape"),),
     )
@@ -222,7 +222,7 @@ def without_allowzero(nodes: Sequence[Node]) -> Fix | None:
     if not plain:
         return None
     return Fix(
-        f"take allowzero away from {counted(len(plain), 'node')}: no shape has a zero",
+        f"remove allowzero from {counted(len(plain), 'node')}: no shape has a zero",
         Safety.SAFE,
         lambda: [RemoveAttribute(node, "allowzero") for node in plain],
     )

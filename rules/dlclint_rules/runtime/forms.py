@@ -89,7 +89,7 @@ def _unmade(context: ModelContext, node: Node) -> Iterator[Finding]:
         origin = "stored" if stored else "given" if source in node.graph.inputs else "made"
         if not {origin, element_name(node.graph.type_of(source))} & read:
             return
-        advice = "let the model give int32 here"
+        advice = "make this output int32"
     else:
         return
     yield Finding(

@@ -198,7 +198,7 @@ def _float16(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
         Severity.ERROR if refused else Severity.INFO,
         _fp16_source(soc),
         Confidence.FIELD_REPORTED if refused else Confidence.INFERRED,
-        help="quantize the DLC; it goes by SoC, and others of the same Hexagon version differ",
+        help="quantize the DLC; support depends on the SoC, and others of the same Hexagon version differ",
         evidence={"soc": soc.name, "hexagon": soc.hexagon or 0},
     )
 
@@ -313,6 +313,6 @@ def _float_only(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:
                 "ArgMax yields float on DSP, its output is not quantized",
                 Severity.INFO,
                 sources.limit("LIM022"),
-                help="read its output as float, and let nothing quantized read it",
+                help="read its output as float, and keep quantized ops from reading it",
                 node=node,
             )

@@ -92,7 +92,7 @@ def _products(context: ModelContext, hexagon: int | None) -> Iterator[Finding]:
             Severity.WARNING if keeps else Severity.ERROR,
             Source(OBSERVED, "Einsum"),
             Confidence.INFERRED,
-            "give its inputs 8 bits by an override file, or spell it as MatMul",
+            "give its inputs 8 bits by an override file, or write it as MatMul",
             nodes[0],
             evidence={"count": len(nodes)},
         )

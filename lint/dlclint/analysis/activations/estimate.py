@@ -50,7 +50,7 @@ _WORDS = {
     Basis.BOUND: "bounded by the op",
     Basis.NORMALIZATION: "estimated from normalization statistics",
     Basis.PROPAGATED: "estimated through weights and sums",
-    Basis.GIVEN: "estimated from what is said of the inputs",
+    Basis.GIVEN: "estimated from the stated inputs",
 }
 
 

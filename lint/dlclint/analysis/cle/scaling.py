@@ -79,7 +79,7 @@ def equalizing_factors(
         chain: the weights, first to last; each has as many input channels as the one before it has
             output channels.
         frozen: for each link, the channels that keep the factor 1.
-        whole_powers: for each link, whether its factors must be powers of two, by which 16-bit numbers are
+        whole_powers: for each link, whether its factors must be powers of two, so that 16-bit numbers are
             scaled without rounding; ranges then agree within a factor of two.
         effort: the budget; where it ends, the factors reached so far are returned.
 

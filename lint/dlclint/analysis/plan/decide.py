@@ -216,7 +216,7 @@ def _moments_would_help(view: ModelView) -> list[str]:
     floats = [name for name, kind in kinds.items() if kind is not None and is_float(kind.data_type)]
     if not floats:
         return []
-    return [f"--input-moments {floats[0]} MEAN DEVIATION says what the input is like, for more estimates"]
+    return [f"--input-moments {floats[0]} MEAN DEVIATION describes the input, for more estimates"]
 
 
 def chosen_runtime(view: ModelView) -> tuple[Runtime, str]:
@@ -224,7 +224,7 @@ def chosen_runtime(view: ModelView) -> tuple[Runtime, str]:
     target = view.target
     considered = target.considered
     if target.runtimes and considered:
-        return considered[0], "was asked for" + (f"; {target.soc.hexagon_text}" if target.soc else "")
+        return considered[0], "was requested" + (f"; {target.soc.hexagon_text}" if target.soc else "")
     for runtime in (Runtime.HTP, Runtime.DSP, Runtime.GPU, Runtime.CPU):
         if runtime in considered:
             return runtime, "" if target.soc is None else f"what {target.soc} has ({target.soc.hexagon_text})"
@@ -248,7 +248,9 @@ def _stay_float(view: ModelView, runtime: Runtime, asked: PlanRequest) -> tuple[
     elif width == 16:
         soc = view.target.soc
         taken = soc is not None and soc.fp16
-        reason = prefix + (f"{soc} takes float16" if taken else "whether float16 runs there goes by chip")
+        reason = prefix + (
+            f"{soc} takes float16" if taken else "whether float16 runs there depends on the chip"
+        )
     else:
         reason = f"{prefix}{runtime_compatibility()[runtime.dlc_row, False].effect}"
     return choice, [Advice(Topic.DLC, f"float{width}", reason)]
@@ -329,7 +331,7 @@ def _activations(
         return replace(choice, act_bitwidth=16), Advice(Topic.ACTIVATIONS, "16 bits", reason, numbers), ()
     wide = tuple(row.tensor for row in narrow if not _touches(view, row.tensor, asked.lacking))
     if not wide:
-        reason += f"; {lacking} beside them has no 16-bit form there"
+        reason += f"; {lacking}, which reads or produces them, has no 16-bit form there"
         return choice, Advice(Topic.ACTIVATIONS, "8 bits", reason, numbers), ()
     reason += f"; so few that an override file can give 16 bits to {len(wide)} of them alone"
     return choice, Advice(Topic.ACTIVATIONS, "8 bits, 16 for those few", reason, numbers), wide
@@ -366,7 +368,7 @@ def _held_width(view: ModelView) -> tuple[int, str] | None:
 def _figures_of_activations(
     view: ModelView, narrow: list[ActivationFigures]
 ) -> tuple[str, dict[str, float | str], int]:
-    """What 8 bits leave of the activations: in words, in numbers, and of how many that is known."""
+    """What 8 bits leave of the activations: in words, in numbers, and for how many that is known."""
     outputs = [name for name, _ in carried(view) if name not in view.encodings]
     if not outputs and view.encodings:
         return "all have an entry in the override file", {"not_judged": 0}, 0
@@ -374,9 +376,9 @@ def _figures_of_activations(
     least = threshold("activation_sqnr")
     if not known:
         none = f"none of {counted(len(outputs), 'activation')} has a range that can be estimated well enough"
-        return f"{none} to judge its width", {"not_judged": len(outputs)}, 0
+        return f"{none} to choose its width", {"not_judged": len(outputs)}, 0
     left = len(outputs) - known
-    unjudged = f"; {left} are not judged" if left > 1 else "; 1 is not judged" if left else ""
+    unjudged = f"; {left} are unknown" if left > 1 else "; 1 is unknown" if left else ""
     if not narrow:
         whose = f"(of {len(outputs)}) whose range can be estimated"
         judged = f"none of the {known} {whose} falls" if known > 1 else f"the one {whose} does not fall"

@@ -36,7 +36,7 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
     advice = [
         Advice(
             Topic.ONE_GRID,
-            "16 bits there" if wide_is_taken else "outputs apart",
+            "16 bits there" if wide_is_taken else "separate outputs",
             f"{loss_sentence(each)}; {shared_grid_remedy(each, wide_is_taken)}",
             {
                 "output": each.output,
@@ -50,7 +50,7 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
     half = list(half_known(view, bits, masks))
     suspects = [guess for guess in half if guess.is_likely]
     for guess in suspects:
-        reason = f"{suspicion(guess, bits)}; let them leave the model apart" + (
+        reason = f"{suspicion(guess, bits)}; make them separate outputs" + (
             ", or give it 16 bits" if wide_is_taken else ""
         )
         numbers: dict[str, float | str] = {
@@ -70,12 +70,12 @@ def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[s
     if open_:
         first = open_[0]
         reason = (
-            f"{counted(len(open_), 'grid')} of a tensor with known bounds and one of which nothing is known,"
+            f"{counted(len(open_), 'grid')} of a tensor with known bounds and one without,"
             f" as {short(first.output)} of {short(first.name)} ({ends_text(first.span)}) and"
             f" {short(first.other)}: where that spans more than {first.limit:.3g}, less than 4 bits are left"
             " of the first"
         )
-        advice.append(Advice(Topic.SHARED_GRIDS, "not judged", reason, {"grids": len(open_)}))
+        advice.append(Advice(Topic.SHARED_GRIDS, "unknown", reason, {"grids": len(open_)}))
     if sums:
         more = f"; the same in {counted(len(sums) - 1, 'more sum')}" if len(sums) > 1 else ""
         reason = f"{loss_sentence(sums[0])}{more}"

@@ -58,7 +58,7 @@ def kept(
     count = len(view.carried.nodes)
     reason = (
         f"{counted(count, 'tensor')} {'has' if count == 1 else 'have'} a grid by quantizing nodes, which the"
-        " converter strips and whose numbers --override_params keeps; nothing is to be quantized again"
+        " converter strips and whose numbers --override_params keeps; nothing needs to be quantized again"
     )
     advice = [
         Advice(Topic.ENCODINGS, "those of the model", reason, {"encodings": count}),
@@ -105,8 +105,8 @@ def _of_activations(model: ModelView, held: Mapping[str, int], counts: Counter[i
     left = sum(len(leak.nodes) for leak in leaks(model, held))
     numbers = {f"at_{bits}_bits": count for bits, count in counts.items()} | {"ops_in_float": left}
     if not counts:
-        return Advice(Topic.ACTIVATIONS, "calibration", "the model gives no activation a grid", numbers)
-    reason = f"as the model says: {_in_words(counts)}"
+        return Advice(Topic.ACTIVATIONS, "calibration", "no activation has a grid in the model", numbers)
+    reason = f"from the model: {_in_words(counts)}"
     if left:
         reason += f"; {counted(left, 'op')} between them without a grid take calibration, or stay float"
     return Advice(Topic.ACTIVATIONS, _choice(counts), reason, numbers)
@@ -121,9 +121,9 @@ def _of_weights(
 ) -> Advice:
     numbers: dict[str, float | str] = {f"at_{bits}_bits": count for bits, count in counts.items()}
     if not counts:
-        none = "the model gives no weight a grid" if layers else "no stored weights"
+        none = "no weight has a grid in the model" if layers else "no stored weights"
         return Advice(Topic.WEIGHTS, f"{choice.weights_bitwidth} bits", none, numbers)
-    reason = f"as the model says: {_in_words(counts)}"
+    reason = f"from the model: {_in_words(counts)}"
     if convolved:
         reason += f"; {by_channel} of {counted(convolved, 'convolution')} with a grid for each channel"
     if layers:

@@ -69,8 +69,8 @@ def output_risk(
         )
     sums = f" to {worst:.1f} dB where they are known" if worst < float("inf") else ""
     reason = (
-        f"without data no plan tells what {at} leave of {counted(len(outputs), 'output')}: errors add"
-        f" up{sums} ({judged} of {length} tensors on the longest way are judged);"
+        f"what {at} leave of {counted(len(outputs), 'output')} is unknown without data: errors add"
+        f" up{sums} (known for {judged} of {length} tensors on the longest path);"
         " dlclint simulate --inputs measures"
     )
     return Advice(Topic.OUTPUTS, "not known", reason, {"at_risk": 0, "outputs": len(outputs), **known})

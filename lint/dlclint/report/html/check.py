@@ -58,7 +58,7 @@ def _sheet(file: FileOutcome, texts: Texts, drawn: bool) -> Sheet:
     verdict = file.verdict
     return Sheet(
         file.path,
-        "" if verdict is None else f"Judged for {verdict.judged_for}",
+        "" if verdict is None else f"Checked for {verdict.judged_for}",
         () if verdict is None else tuple(_answers(verdict, bool(file.chips))),
         _commands(file),
         tuple(_tables(file)),

@@ -39,7 +39,7 @@ def _lines(outcome: FixOutcome) -> Iterator[str]:
     for rule, reason in outcome.left_out.items():
         yield f"  left out {rule}: with its fixes the model does not compute the same ({plain(reason, 300)})"
     if outcome.left_out:
-        yield "  likely a fault of dlclint's: a report with the model helps; --no-verify fixes all the same"
+        yield "  likely a fault of dlclint's: a report with the model helps; --no-verify fixes anyway"
     refused = [each for each in outcome.remaining if each.reason]
     yield from _counted("not fixed", ((each.rule, f"{each.title}: {each.reason}") for each in refused))
     by_hand = (each for each in outcome.remaining if not each.reason and each.severity is not Severity.INFO)

@@ -103,7 +103,7 @@ class SearchState:
         reached = self.goal.reached(self.value)
         if self.value.lost:
             self.notes.append(
-                f"still lost: {', '.join(self.value.lost)}; give each part an output of its own, with its"
+                f"still lost: {', '.join(self.value.lost)}; give each part a separate output with its"
                 " own grid"
             )
         raised = self._raised()
