@@ -32,6 +32,8 @@ class LogMessage:
     source: str
     consequence: bool = False
     names_node_later: bool = False
+    snpe_code: bool = False
+    """Whether the group `code` is one of SNPE's numbers, which mean other things than QNN's."""
 
 
 @cache
@@ -42,5 +44,18 @@ def log_messages() -> tuple[LogMessage, ...]:
 
 @cache
 def error_codes() -> Mapping[str, str]:
-    """The meaning of the numbers in such messages."""
+    """The meaning of QNN's numbers in such messages."""
     return MappingProxyType(dict(load("log_messages")["codes"]))
+
+
+@cache
+def snpe_error_codes() -> Mapping[str, str]:
+    """The name of each of SNPE's numbers, as in its header DlError.h."""
+    codes = load("snpe_error_codes")["codes"]
+    return MappingProxyType({code: f"SNPE_ERRORCODE_{name} (DlError.h)" for code, name in codes.items()})
+
+
+def code_meaning(message: LogMessage, code: str) -> str:
+    """The meaning of the code in a message, "" where it is not known."""
+    names = snpe_error_codes() if message.snpe_code else {}
+    return names.get(code) or error_codes().get(code, "")

@@ -90,6 +90,28 @@ def test_text_copied_from_a_page_is_recognized() -> None:
     assert [item.message.id for item in explain_lines([line])] == ["no-translation"]
 
 
+@pytest.mark.parametrize(
+    ("code", "component", "name"),
+    [
+        ("201", "Dl System", "DLSYSTEM_TENSOR_CAST_FAILED"),
+        ("500", "Host Runtime", "HOST_RUNTIME_TARGET_UNAVAILABLE"),
+        ("802", "GPU Runtime", "GPU_LAYER_PARAM_INVALID"),
+        ("910", "Dsp Runtime", "DSP_RUNTIME_SYSTEM_ERROR"),
+        ("1002", "Model Validation", "MODEL_VALIDATION_LAYER_PARAM_INVALID"),
+    ],
+)
+def test_codes_of_snpe_have_the_names_of_its_header(code: str, component: str, name: str) -> None:
+    (found,) = explain_lines([f"error_code={code}; error_message=It failed; error_component={component}"])
+    assert found.code == f"SNPE_ERRORCODE_{name} (DlError.h)"
+
+
+def test_numbers_of_qnn_are_not_taken_for_those_of_snpe() -> None:
+    (found,) = explain_lines(["Failed to finalize graph (id: 1) with err 1002"])
+    assert "cannot be prepared" in found.code
+    (found,) = explain_lines(["error_code=7005; error_message=addNode failed; error_component=QNN"])
+    assert found.code == "the backend refuses an op when the DLC is loaded"
+
+
 def test_every_message_has_an_example() -> None:
     assert {message.id for message in log_messages()} == {id for id, _, _ in examples()}
 

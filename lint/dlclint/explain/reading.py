@@ -9,7 +9,7 @@ from functools import cache
 
 from dlclint.diagnostic import plain
 from dlclint.explain.model import Explained
-from dlclint_schemas.log_messages import LogMessage, error_codes, log_messages
+from dlclint_schemas.log_messages import LogMessage, code_meaning, log_messages
 
 MAX_LINE = 4000
 """Characters of a line that are read: a log may hold a whole model in one line."""
@@ -78,7 +78,7 @@ def _messages(lines: Iterable[str]) -> Iterator[Explained]:
                 plain(" ".join(match[0].split()), 300),
                 _said(message, groups),
                 groups,
-                code=error_codes().get(groups.get("code", ""), ""),
+                code=code_meaning(message, groups.get("code", "")),
             )
 
 
