@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -34,6 +36,8 @@ answer = json.loads((root / "answer.json").read_text())
 sys.stdout.write(answer.get("says", "") * answer.get("times", 1))
 sys.stdout.flush()
 time.sleep(answer.get("sleeps", 0))
+if "signal" in answer:
+    os.kill(os.getpid(), answer["signal"])
 sys.exit(answer.get("status", 0))
 """
 MODEL = """<ir_version: 8, opset_import: ["" : 17]>
@@ -160,6 +164,8 @@ def test_the_environment_names_it(
         ({"status": 5}, [], 2, "ended with status 5: it says nothing"),
         ({"sleeps": 60}, ["--timeout", "0.5"], 2, "qairt-converter took longer than 0.5 s"),
         ({"says": "x" * 1023 + "\n", "times": 5000}, [], 2, "qairt-converter printed more than 4 MiB"),
+        ({"says": "\x00\x01\x02\n"}, [], 2, "qairt-converter wrote what is no text"),
+        ({"signal": 9}, [], 2, "qairt-converter was ended by signal 9: it says nothing"),
     ],
 )
 def test_what_goes_wrong_is_one_line(
@@ -191,6 +197,34 @@ def test_no_sdk(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "--dlc" in capsys.readouterr().err
 
 
+def test_a_folder_near_an_sdk_is_told_the_sdk(tmp_path: Path) -> None:
+    root = stand_in(tmp_path / "qairt").resolve()
+    for near in (tmp_path, tmp_path / "qairt", root / "bin", root / "bin" / "x86_64-linux-clang"):
+        with pytest.raises(NotAvailable, match=re.escape(f"; give {root}")):
+            find_sdk(near)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(NotAvailable, match="give the folder of an unpacked SDK"):
+        find_sdk(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("name", "build"),
+    [("2.47.0.260515", "2.47.0.260515"), ("snpe-1.68.0.3932", "1.68.0.3932"), ("qairt", "")],
+)
+def test_the_build_is_that_of_the_folder(name: str, build: str, tmp_path: Path) -> None:
+    root = stand_in(tmp_path, "snpe-onnx-to-dlc").rename(tmp_path / name)
+    assert find_sdk(root).build == build
+
+
+def test_a_converter_whose_interpreter_is_missing(tmp_path: Path) -> None:
+    root = stand_in(tmp_path)
+    (root / "bin" / "x86_64-linux-clang" / "qairt-converter").write_text("#!/nowhere/python3.10 -s\n")
+    with pytest.raises(
+        NotAvailable, match=r"its first line names '/nowhere/python3\.10 -s', which this machine"
+    ):
+        dry_run(find_sdk(root), tmp_path / "m.onnx", [], tmp_path, QuestionLimits(5.0))
+
+
 def test_a_file_that_is_no_program(tmp_path: Path) -> None:
     root = stand_in(tmp_path)
     (root / "bin" / "x86_64-linux-clang" / "qairt-converter").write_bytes(b"\x7fELF damaged")
@@ -207,3 +241,28 @@ def test_the_cpu_backend_of_the_sdk(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.write_bytes(b"")
     assert cpu_library(tmp_path).parent.name == "x86_64-linux-clang"
+
+
+@pytest.mark.parametrize(
+    ("library", "says"), [("", "file too short"), ("libm.so.6", "QNN providers"), ("libQnnIr.so", "")]
+)
+def test_asking_a_cpu_backend(
+    library: str, says: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No CPU backend is public, so another backend of Qualcomm's package stands in for one that works."""
+    package = pytest.importorskip("onnxruntime_qnn")
+    model.write_bytes(parser.parse_model(MODEL.replace("e = Erf(h)", "e = Tanh(h)")).SerializeToString())
+    path = tmp_path / "lib" / "x86_64-linux-clang" / "libQnnCpu.so"
+    path.parent.mkdir(parents=True)
+    if library == "libQnnIr.so":
+        (found,) = Path(package.__file__).parent.rglob(library)
+        path.symlink_to(found)
+    elif library:
+        shutil.copy(next(Path("/lib").rglob(library)), path)
+    else:
+        path.write_bytes(b"")
+    status, file = asked(capsys, tmp_path, "--judge", "cpu")
+    assert says in file["unasked"]
+    assert status == (2 if says else 0)
+    assert bool(says) == file["unasked"].startswith("the backend cannot be loaded: ")
+    assert {node["said"] for node in file["nodes"]} == (set() if says else {"taken"})

@@ -143,7 +143,9 @@ def _failure(run: DryRun, said: Iterable[Explained], sdk: Sdk) -> str:
     cause = next((explained.says for explained in said if _is_cause(explained)), "")
     lines = [line.strip() for line in run.text.splitlines() if line.strip()]
     last = cause or (lines[-1] if lines else "it says nothing")
-    return plain(f"{sdk.tool} ended with status {run.status}: {last}", 400)
+    status = run.status or 0
+    how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+    return plain(f"{sdk.tool} {how}: {last}", 400)
 
 
 def _notes(said: Iterable[Explained]) -> Iterator[str]:

@@ -108,7 +108,9 @@ def compare_with_backend(
     judged = any(log.groups())
     failure = with_places(failure_reason(answer.error, log))
     unasked = ""
-    if log.old_opset:
+    if log.unloaded:
+        unasked = f"the backend cannot be loaded: {log.unloaded}"
+    elif log.old_opset:
         unasked = "the model's opset is too old for the provider, which starts at 7; export at a newer one"
     elif not judged and not answer.ended:
         unasked = failure or "nothing of the model reaches the backend"

@@ -28,6 +28,7 @@ _RECORD = re.compile(
     r"|ComposeQnnGraph\] QNN\.graphAddNode\(\) failed for node `(?P<unadded>[^`\n]*)` of type `[^`\n]*`"
     r" with error code (?P<add_code>\d+)"
     r"|Backend build version: v?(?P<build>[\w.]+)"
+    r"|QNN SetupBackend failed (?:Unable to load backend, error: *)?(?P<setup>[^\n\x1b]*)"
     r"|(?P<opset>cannot be used with this model due to its ONNX opset)"
 )
 _MEMBER = re.compile(r"Operator type: (\S+) Node name: (\S*) Node index")
@@ -77,6 +78,8 @@ class BackendLog:
     build: str = ""
     old_opset: bool = False
     """Whether the model was not even offered to the provider, because its opset is too old."""
+    unloaded: str = ""
+    """Why the backend's library could not be loaded, "" if it was."""
     last_tried: str = ""
     """The node whose translation the provider started last: where a crash happened."""
     composing: bool = False
@@ -133,6 +136,8 @@ def read_log(text: str) -> BackendLog:
             log.unadded.append((match["unadded"], int(match["add_code"])))
         elif kind == "build":
             log.build = match["build"]
+        elif kind == "setup":
+            log.unloaded = log.unloaded or match["setup"].strip().rstrip("!.")
         elif kind == "opset":
             log.old_opset = True
     return log

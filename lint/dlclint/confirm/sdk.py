@@ -20,6 +20,7 @@ from pathlib import Path
 
 from dlclint.confirm.process import NotAvailable, QuestionLimits
 from dlclint.contained.watching import resident
+from dlclint.diagnostic import plain
 from dlclint_schemas.record import record
 
 CONVERTERS = ("qairt-converter", "snpe-onnx-to-dlc")
@@ -29,7 +30,10 @@ MOST_OUTPUT = 4 << 20
 """Bytes of a converter's output that are read; a tool that writes more is stopped."""
 _ROOTS = ("QAIRT_SDK_ROOT", "QNN_SDK_ROOT", "SNPE_ROOT")
 """Variables in which the SDK's own scripts keep its root; the tools need them."""
-_BUILD = re.compile(r"\d+\.\d+(?:\.\d+){0,2}")
+_BUILD = re.compile(r"(?:\D+-)?(\d+\.\d+(?:\.\d+){0,2})")
+"""A build number as a folder's name, also after the product's name (snpe-1.68.0.3932)."""
+_MOST_UNREADABLE = 0.1
+"""Share of characters that no text in UTF-8 has: such output reports nothing, whatever the exit status."""
 _TICK = 0.1
 
 
@@ -80,22 +84,35 @@ def find_sdk(root: Path) -> Sdk:
     for name in CONVERTERS:
         paths = sorted(path for path in root.glob(f"bin/*/{name}") if path.is_file())
         if paths:
-            build = root.name if _BUILD.fullmatch(root.name) else ""
-            return Sdk(root, _of_host(paths), build)
+            build = _BUILD.fullmatch(root.name)
+            return Sdk(root, _of_host(paths), build[1] if build else "")
     names = " nor ".join(CONVERTERS)
-    raise NotAvailable(f"--sdk-root {root}: neither {names} lies under bin; give that of an unpacked SDK")
+    raise NotAvailable(
+        f"--sdk-root {root}: neither {names} lies under bin; "
+        + _which_instead(root, [f"bin/*/{name}" for name in CONVERTERS])
+    )
+
+
+def _which_instead(root: Path, patterns: Sequence[str]) -> str:
+    """What to give where a folder is not that of an SDK: the one that is, if it lies above or close below."""
+    near = [root.parent, root.parent.parent, *sorted(root.glob("*")), *sorted(root.glob("*/*"))]
+    for folder in near:
+        if any(path.is_file() for pattern in patterns for path in folder.glob(pattern)):
+            return f"give {folder}"
+    return "give the folder of an unpacked SDK"
 
 
 def cpu_library(root: Path) -> Path:
     """The SDK's CPU backend for this machine.
 
-    NotAvailable: the SDK has none.
-        NotAvailable: it has none.
+    Raises:
+        NotAvailable: the SDK has none.
     """
     paths = sorted(path for path in root.glob(f"lib/*/{CPU_LIBRARY}") if path.is_file())
     if not paths:
         raise NotAvailable(
-            f"--sdk-root {root}: no {CPU_LIBRARY} lies under lib; give that of an unpacked SDK"
+            f"--sdk-root {root}: no {CPU_LIBRARY} lies under lib; "
+            + _which_instead(root.resolve(), [f"lib/*/{CPU_LIBRARY}"])
         )
     return _of_host(paths).resolve()
 
@@ -142,14 +159,28 @@ def dry_run(sdk: Sdk, model: Path, options: Sequence[str], folder: Path, limits:
             start_new_session=True,
         )
     except OSError as error:
-        raise NotAvailable(f"{sdk.converter} cannot be started: {error.strerror or error}") from None
+        reason = _why_not(sdk.converter, error)
+        raise NotAvailable(f"{sdk.converter} cannot be started: {reason}") from None
     text, ended = _read(process, limits)
     if ended:
         _end(process)
+    elif "\0" in text or text.count("\ufffd") > len(text) * _MOST_UNREADABLE:
+        ended = "wrote what is no text"
     status = process.wait()
     assert process.stdout is not None
     process.stdout.close()
     return DryRun(None if ended else status, text, ended)
+
+
+def _why_not(converter: Path, error: OSError) -> str:
+    """Why a program cannot be started; the system says the same of a missing interpreter."""
+    if isinstance(error, FileNotFoundError) and converter.exists():
+        with converter.open("rb") as stream:
+            first = stream.readline(200)
+        if first.startswith(b"#!"):
+            named = first[2:].decode("utf-8", "replace").strip()
+            return f"its first line names {plain(named)!r}, which this machine does not have"
+    return error.strerror or str(error)
 
 
 def _environment(sdk: Sdk) -> dict[str, str]:
