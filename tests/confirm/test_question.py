@@ -126,6 +126,27 @@ def test_what_cannot_be_asked(tmp_path: Path) -> None:
         question_of(read(path))
 
 
+@pytest.mark.parametrize("external", [False, True])
+def test_a_model_that_is_a_link(external: bool, tmp_path: Path) -> None:
+    """ONNX Runtime follows no link out of the folder that a question names."""
+    kept = tmp_path / "kept" / "blob"
+    kept.parent.mkdir()
+    big_model(kept, **({"save_as_external_data": True, "location": "w.bin"} if external else {}))
+    link = tmp_path / "linked" / "m.onnx"
+    link.parent.mkdir()
+    link.symlink_to(kept)
+    if external:
+        weights = link.with_name("w.bin")
+        weights.symlink_to(kept.with_name("w.bin"))
+        with pytest.raises(CannotAsk, match="outside the model's folder"):
+            question_of(read(link))
+        weights.unlink()
+        kept.with_name("w.bin").rename(weights)
+    question = question_of(read(link))
+    assert question.folder == (link if external else kept).parent.resolve()
+    run(question.model, question.folder, {"x": np.ones((32, 32), np.float32)})
+
+
 def test_no_name_of_a_question_reaches_a_reader() -> None:
     text = "no kernel for Det(11) node with name 'dlclint_0_12_' after dlclint_0_3__token_7, not dlclint_x"
     assert with_places(text) == "no kernel for Det(11) node with name node 12 after node 3, not dlclint_x"

@@ -60,20 +60,32 @@ def question_of(model: Model, insert: Callable[[Model], frozenset[NodeKey]] | No
     if not model.graph.inputs:
         raise CannotAsk("the model has no input, and the backend takes no graph without one")
     asked = model.copy()
+    home = _folder_of_weights(asked)
     nodes: dict[tuple[int, int], NodeKey] = {}
     for number, graph in enumerate(asked.graphs()):
         for node in graph.nodes:
             node.proto.name = f"dlclint_{number}_{node.index}_"
             nodes[number, node.index] = node.key
         if not graph.is_function:
-            _store_constants(graph)
+            _store_constants(graph, home)
         for tensor in graph.initializers.values():
-            _point_at(tensor)
+            _point_at(tensor, home)
     quantized = insert(asked) if insert is not None else frozenset()
-    return Question(asked.proto.SerializeToString(), model.path.resolve().parent, nodes, quantized)
+    return Question(asked.proto.SerializeToString(), home, nodes, quantized)
 
 
-def _store_constants(graph: Graph) -> None:
+def _folder_of_weights(model: Model) -> Path:
+    """The folder of the weights' files: behind a link to the model only if no other file has weights.
+
+    ONNX Runtime follows no link that leads out of the folder.
+    """
+    tensors = (tensor for graph in model.graphs() for tensor in graph.initializers.values())
+    if any(tensor.is_external for tensor in tensors):
+        return model.path.parent.resolve()
+    return model.path.resolve().parent
+
+
+def _store_constants(graph: Graph, home: Path) -> None:
     """Turn Constant nodes whose values remain in the file into initializers.
 
     ONNX Runtime reads initializers from external files, but not attributes. The node keeps its index: it
@@ -85,7 +97,7 @@ def _store_constants(graph: Graph) -> None:
         tensor = graph.constant(node.outputs[0])
         if tensor is None or tensor.payload is None:
             continue
-        _point_at(tensor)
+        _point_at(tensor, home)
         stored = graph.proto.initializer.add()
         stored.CopyFrom(tensor.proto)
         stored.name = node.outputs[0]
@@ -94,7 +106,7 @@ def _store_constants(graph: Graph) -> None:
         node.proto.output[0] = f"{node.proto.name}unread"
 
 
-def _point_at(tensor: Tensor) -> None:
+def _point_at(tensor: Tensor, home: Path) -> None:
     """Make a tensor whose bytes are not in the message refer to their location, or hold its values."""
     if tensor.is_external:
         try:
@@ -107,7 +119,7 @@ def _point_at(tensor: Tensor) -> None:
     proto = tensor.proto
     try:
         location = tensor.location()
-        if location is None:
+        if location is None or location[0].resolve().parent != home:
             proto.CopyFrom(numpy_helper.from_array(tensor.array(), tensor.name))
             return
     except Unavailable as error:
@@ -120,6 +132,6 @@ def _point_at(tensor: Tensor) -> None:
 
 
 def _entries(path: Path, offset: int, size: int) -> Iterator[tuple[str, str]]:
-    yield "location", path.name
+    yield "location", path.resolve().name
     yield "offset", str(offset)
     yield "length", str(size)
