@@ -10,6 +10,9 @@ op that fewer than N models before them contain, in the order of their names, an
 Nth. An interrupt ends a sweep with the complete rows; `--keep FILE` keeps them there, asks only about the
 missing ones, and `--rows N` about at most N of these.
 
+`--size N` gives the dimensions that a model leaves open a size (1 for the first of an input): the backend
+takes no open ones, so that it judges little of such a model.
+
 Last come the share of false alarms and of Hexagon's refusals that dlclint reports, each with its target.
 `--list` writes every disagreement as one JSON object per line; `--page` puts the table between the marks of a
 Markdown page. It needs the extra `qnn`.
@@ -43,6 +46,7 @@ from dlclint.confirm.ranges import kind_words
 from dlclint.confirm.socs import asked_soc
 from dlclint.engine.job import Job
 from dlclint.engine.run import lint_file
+from dlclint.model.dimensions import Dimensions
 from dlclint.model.reading import Unreadable, read
 from dlclint.socs import UnknownSoc, resolve_soc
 from dlclint.target import DlcKind, Target
@@ -256,16 +260,37 @@ def sweep(
 
 
 def confirmations(
-    asked: Backend, paths: Iterable[Path], target: Target, wish: ConfirmRequest
+    asked: Backend, paths: Iterable[Path], target: Target, wish: ConfirmRequest, size: int | None = None
 ) -> Iterator[Confirmation]:
     """Lint and ask about one model after the other; unreadable ones are left out."""
     for path in paths:
         try:
-            view = ModelView(read(path), target)
+            sizes = Dimensions() if size is None else closed(path, size)
+            view = ModelView(read(path, sizes), target)
         except Unreadable as problem:
             print(f"{path}: {problem.message}", file=sys.stderr)
             continue
-        yield compare_with_backend(asked, str(path), view, lint_file(Job(path, target)).diagnostics, wish)
+        findings = lint_file(Job(path, target, dimensions=sizes)).diagnostics
+        yield compare_with_backend(asked, str(path), view, findings, wish)
+
+
+def closed(path: Path, size: int) -> Dimensions:
+    """A size for each dimension that a model leaves open: 1 for the first of an input, else the given one.
+
+    Raises:
+        Unreadable: the model cannot be read.
+    """
+    graph = read(path).graph
+    shapes = {name: kind.shape for name in graph.inputs if (kind := graph.type_of(name)) is not None}
+    return Dimensions(
+        {
+            name: tuple(
+                dim if isinstance(dim, int) else size if axis else 1 for axis, dim in enumerate(shape)
+            )
+            for name, shape in shapes.items()
+            if shape is not None and not all(isinstance(dim, int) for dim in shape)
+        }
+    )
 
 
 def disagreements(file: Confirmation) -> Iterator[dict[str, object]]:
@@ -347,6 +372,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="of these, each Nth")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="rows of a sweep that are whole already")
     parser.add_argument("--rows", type=int, metavar="N", help="new rows of a sweep, at most")
+    parser.add_argument("--size", type=int, metavar="N", help="of the dimensions that a model leaves open")
     parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds for one model")
     parser.add_argument(
         "--list", type=Path, metavar="FILE", help="every disagreement, one JSON object a line"
@@ -383,7 +409,7 @@ def main(arguments: list[str]) -> int:
         for folder in [] if args.sweep else args.folders:
             tally = Tally(folder.name)
             tallies.append(tally)
-            for file in confirmations(asked, models_in(folder), target, wish):
+            for file in confirmations(asked, models_in(folder), target, wish, args.size):
                 tally.add(file)
                 build = file.build or build
                 listed += [json.dumps(row) for row in disagreements(file)]
