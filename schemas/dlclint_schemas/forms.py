@@ -59,6 +59,8 @@ class Forms:
     taken_though_denied: frozenset[tuple[str, bool]]
     """Op and whether quantized: the SNPE layer table says no, the validator yes."""
     parameters: Mapping[str, tuple[ParameterLimit, ...]]
+    refused_equations: frozenset[str]
+    """Equations of Einsum, with the letters a, b, c in the order in which they occur."""
     measured: str
     supplement: str
 
@@ -95,6 +97,7 @@ def htp_forms() -> Forms:
             (op, kind == "quantized") for op, kinds in data["taken_though_denied"].items() for kind in kinds
         ),
         MappingProxyType(parameters),
+        frozenset(data["refused_equations"]),
         str(data["source"]["document"]),
         str(data["source"]["supplement"]),
     )

@@ -119,11 +119,15 @@ def parameter(context: ModelContext) -> Iterator[Finding]:
     """HTP does not support the value of an attribute.
 
     Why: HTP's validator refuses GatherND with batch dimensions, and ScatterElements that combines
-    floating-point values instead of replacing them; the documents do not mention either.
-    What to do: rewrite the op, for example with ScatterND for a sum.
+    floating-point values instead of replacing them; the documents do not mention either. It also refuses an
+    Einsum that multiplies all pairs along the last index and sums nothing (`abc,adc->abdc`), of which ONNX
+    Runtime's provider makes a MatMul.
+    What to do: rewrite the op, for example with ScatterND for a sum, or with Unsqueeze and Mul for all
+    pairs.
     """
     forms = htp_forms()
     for node in on_htp(context):
+        yield from _equation(node)
         for limit in forms.parameters.get(node.op_type, ()):
             value = node.attribute(limit.attribute)
             if value is None or value in limit.takes:
@@ -142,6 +146,27 @@ def parameter(context: ModelContext) -> Iterator[Finding]:
                 node=node,
                 evidence={"attribute": limit.attribute, "value": value},
             )
+
+
+def _equation(node: Node) -> Iterator[Finding]:
+    """An Einsum that the provider translates into a MatMul, which it is not."""
+    written = node.attribute("equation")
+    if node.op_type != "Einsum" or not isinstance(written, str):
+        return
+    equation = "".join(written.split())
+    letters = dict.fromkeys(letter for letter in equation if letter.isalpha())
+    renamed = {letter: chr(ord("a") + place) for place, letter in enumerate(letters)}
+    if "".join(renamed.get(letter, letter) for letter in equation) in htp_forms().refused_equations:
+        yield Finding(
+            f"Einsum {equation!r} sums nothing; ONNX Runtime's provider makes a MatMul of it, which HTP"
+            " refuses",
+            Severity.WARNING,
+            Source(htp_forms().measured, "Einsum"),
+            Confidence.FIELD_REPORTED,
+            help="write it as a Mul of both operands, each with a dimension of 1 inserted by Unsqueeze",
+            node=node,
+            evidence={"equation": equation},
+        )
 
 
 @rule(about=About.FORM)
