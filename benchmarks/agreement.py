@@ -11,7 +11,7 @@ Nth. An interrupt ends a sweep with the complete rows; `--keep FILE` keeps them 
 missing ones, and `--rows N` about at most N of these.
 
 `--size N` gives the dimensions that a model leaves open a size (1 for the first of an input): the backend
-takes no open ones, so that it judges little of such a model.
+takes no open ones, and little of such a model can be compared.
 
 Last come the share of false alarms and of Hexagon's refusals that dlclint reports, each with its target.
 `--list` writes every disagreement as one JSON object per line; `--page` puts the table between the marks of a

@@ -164,7 +164,7 @@ def test_the_environment_names_it(
         ({"status": 5}, [], 2, "ended with status 5: it says nothing"),
         ({"sleeps": 60}, ["--timeout", "0.5"], 2, "qairt-converter took longer than 0.5 s"),
         ({"says": "x" * 1023 + "\n", "times": 5000}, [], 2, "qairt-converter printed more than 4 MiB"),
-        ({"says": "\x00\x01\x02\n"}, [], 2, "qairt-converter wrote what is no text"),
+        ({"says": "\x00\x01\x02\n"}, [], 2, "qairt-converter wrote binary output"),
         ({"signal": 9}, [], 2, "qairt-converter was ended by signal 9: it says nothing"),
     ],
 )

@@ -94,7 +94,7 @@ def find_sdk(root: Path) -> Sdk:
 
 
 def _which_instead(root: Path, patterns: Sequence[str]) -> str:
-    """What to give where a folder is not that of an SDK: the one that is, if it lies above or close below."""
+    """What to give where a folder is not that of an SDK: the SDK above or close below it, if there is one."""
     near = [root.parent, root.parent.parent, *sorted(root.glob("*")), *sorted(root.glob("*/*"))]
     for folder in near:
         if any(path.is_file() for pattern in patterns for path in folder.glob(pattern)):
@@ -165,7 +165,7 @@ def dry_run(sdk: Sdk, model: Path, options: Sequence[str], folder: Path, limits:
     if ended:
         _end(process)
     elif "\0" in text or text.count("\ufffd") > len(text) * _MOST_UNREADABLE:
-        ended = "wrote what is no text"
+        ended = "wrote binary output"
     status = process.wait()
     assert process.stdout is not None
     process.stdout.close()
