@@ -254,7 +254,7 @@ PRIVATE_OP_SETS = {
     # The subject of one rule.
     "dlclint_rules.encodings.side_inputs": ["Sigmoid Softmax"],
     "dlclint_rules.graph": ["BatchNormalization Dropout MaxPool"],
-    "dlclint_rules.htp": ["Gather LogSoftmax"],
+    "dlclint_rules.htp.advice": ["Gather LogSoftmax"],
     "dlclint_rules.ops.runtimes": ["Erf If Shape"],
 }
 """The sets of ops outside `dlclint.model.op_facts`, each the private subject of one matcher, walk or rule."""

@@ -129,7 +129,7 @@ NAMES_ANOTHER_PLACE = {
         *("unknown-tensor", "version"),
     ),
     "graph": ("norm-axis", "split-fully-connected", "unmatched-pattern"),
-    "htp": ("factor-before-norm", "prelu", "unfused-activation"),
+    "htp": ("factor-before-norm", "factor-before-softmax", "prelu", "unfused-activation"),
     "model": ("dangling-input", "duplicate-name", "unsorted-nodes"),
     "ops": ("control-flow", "dynamic-parameter", "extra-output", "not-foldable"),
     "precision": ("convert-inserted", "float-spread", "int32-incomplete", "mixed-inputs"),

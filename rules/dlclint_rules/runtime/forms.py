@@ -8,7 +8,7 @@ from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, verdict_on
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.model.graph import Node
-from dlclint.model.op_facts import PARAMETER_ROLES, POOLS, role
+from dlclint.model.op_facts import MOVES_ONE, PARAMETER_ROLES, POOLS, role
 from dlclint.model.types import element_name
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
@@ -31,13 +31,14 @@ def on_htp(context: ModelContext) -> Iterator[Node]:
 def _computed(context: ModelContext, node: Node) -> Iterator[tuple[str, str]]:
     """Name and element type of each data input that is computed at run time.
 
-    Stored and folded inputs are excluded: the converter may store them as another type. So are shapes, axes
-    and indices, which have types of their own.
+    Stored and folded inputs are excluded: the converter may store them as another type. The table of a Gather
+    counts, because the rows that it makes have the same type. Shapes, axes and indices are excluded too: they
+    have types of their own.
     """
     for position, tensor in enumerate(node.inputs):
         if not tensor or role(node.op_type, position) in PARAMETER_ROLES:
             continue
-        if not is_static(node.graph, tensor, context.view.folded):
+        if node.op_type == "Gather" or not is_static(node.graph, tensor, context.view.folded):
             yield tensor, element_name(node.graph.type_of(tensor))
 
 
@@ -49,11 +50,16 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
     refuses float64, and 8- and 16-bit integers without quantization, and some ops have no integer form at
     all. Cast does not produce 8-bit signed or 16-bit integers without quantization, and OneHot only produces
     float and int32.
+    Dynamically quantized exports gather rows of a table of 8-bit integers and dequantize the rows: HTP
+    dequantizes only what is an input, stored, or made by QuantizeLinear.
     What to do: cast to float or int32 before the op, produce a type that it supports, or give the tensor a
-    quantization.
+    quantization. Dequantize a table before the Gather, not after it.
     """
     forms = htp_forms()
     for node in on_htp(context):
+        if node.op_type == "DequantizeLinear":
+            yield from _not_quantized(context, node)
+            continue
         refused = forms.refused_types.get(node.op_type, frozenset())
         for tensor, kind in _computed(context, node):
             wide = kind == "double" and node.op_type not in forms.float64_taken
@@ -65,7 +71,9 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
                 Severity.WARNING,
                 Source(forms.measured, node.op_type),
                 Confidence.FIELD_REPORTED,
-                help=f"cast it to {'float' if wide or 'int32' in refused else 'int32 or float'} first",
+                help="dequantize the table before the Gather, or store it as float or int32"
+                if node.graph.constant(tensor) is not None
+                else f"cast it to {'float' if wide or 'int32' in refused else 'int32 or float'} first",
                 node=node,
                 tensor=tensor,
                 evidence={"type": shown},
@@ -74,6 +82,35 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
             break
         else:
             yield from _unmade(context, node)
+
+
+def _not_quantized(context: ModelContext, node: Node) -> Iterator[Finding]:
+    """A DequantizeLinear of integers that an op makes."""
+    graph, tensor = node.graph, node.input(0)
+    kind = element_name(graph.type_of(tensor))
+    maker = graph.producer(tensor)
+    origin = maker
+    while origin is not None and origin.op_type in MOVES_ONE:
+        origin = graph.producer(origin.input(0))
+    quantized = origin is not None and origin.op_type in ("QuantizeLinear", "DynamicQuantizeLinear")
+    if maker is None or quantized or kind not in ("uint8", "int8"):
+        return
+    if is_static(graph, tensor, context.view.folded):
+        return
+    yield Finding(
+        f"DequantizeLinear reads {tensor!r}, which {maker.op_type} makes of {kind} that is not quantized: HTP"
+        " has no form for it",
+        Severity.WARNING,
+        Source(htp_forms().measured, "DequantizeLinear"),
+        Confidence.FIELD_REPORTED,
+        help="dequantize the table before the Gather"
+        if maker.op_type == "Gather"
+        else "quantize with QuantizeLinear, or let the op compute in float",
+        node=node,
+        tensor=tensor,
+        evidence={"type": kind},
+        related=(places.source(graph, tensor, "its input"),),
+    )
 
 
 def _unmade(context: ModelContext, node: Node) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Family `htp`: what the architecture of Hexagon v68 and later makes slow, large or impossible."""
+"""Channels, widths, ranks, activations and forms that the architecture of HTP does not suit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, layers_of
 from dlclint.analysis.matching.gates import gated_activation
-from dlclint.analysis.matching.norm_axes import normalized_after_factor
 from dlclint.analysis.matching.terms import sole_reader
 from dlclint.analysis.partition import bytes_of
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted, size_text
@@ -31,7 +30,7 @@ _DEPTH = 32
 Activations)."""
 
 
-def _nodes(context: ModelContext, *ops: str) -> Iterator[Node]:
+def nodes_on_htp(context: ModelContext, *ops: str) -> Iterator[Node]:
     """Nodes of these ops as the converter sees them, without quantizing nodes, if HTP is a target."""
     if context.target.means(Runtime.HTP):
         for op in ops:
@@ -112,7 +111,7 @@ def few_channels(context: ModelContext) -> Iterator[Finding]:
     padding. A convolution that reads the model's input has no choice, and is not a finding by itself.
     What to do: move pixels into channels (space to depth), or join narrow layers if the design allows.
     """
-    products = [product for node in _nodes(context, "Conv") if (product := _products(node)) is not None]
+    products = [product for node in nodes_on_htp(context, "Conv") if (product := _products(node)) is not None]
     narrow = [layer for layer in products if min(layer.inputs, layer.outputs) < _DEPTH]
     if all(layer.node.input(0) in layer.node.graph.inputs for layer in narrow):
         return  # an op on the image has no choice
@@ -144,7 +143,7 @@ def divide(context: ModelContext) -> Iterator[Finding]:
     """
     divisions = [
         node
-        for node in _nodes(context, "Div")
+        for node in nodes_on_htp(context, "Div")
         if node.key not in context.view.in_pattern and node.graph.constant(node.input(1)) is not None
         if (dividend := node.graph.type_of(node.input(0))) is not None and is_float(dividend.data_type)
     ]
@@ -195,7 +194,7 @@ def prelu(context: ModelContext) -> Iterator[Finding]:
     otherwise it is a separate layer. ReLU and clipped ReLU are preferred at 8 and 16 bits in both cases.
     What to do: train with ReLU or ReLU6, or let only the activation read the convolution.
     """
-    activations = list(_nodes(context, "PRelu", "LeakyRelu"))
+    activations = list(nodes_on_htp(context, "PRelu", "LeakyRelu"))
     if not activations:
         return
     apart = [node for node in activations if not all(_after(node))]
@@ -231,7 +230,7 @@ def unfused_activation(context: ModelContext) -> Iterator[Finding]:
     """
     nodes = [
         node
-        for node in _nodes(context, *sorted(ACTIVATIONS.difference(FUSED_ACTIVATIONS)))
+        for node in nodes_on_htp(context, *sorted(ACTIVATIONS.difference(FUSED_ACTIVATIONS)))
         if node.key not in context.view.in_pattern and _after(node)[0] is not None and not _bounds(node)
     ]
     if not nodes:
@@ -381,7 +380,7 @@ def refused_form(context: ModelContext) -> Iterator[Finding]:
     """
     kind = context.target.kind
     for op, judge in _FORMS.items():
-        for node in _nodes(context, op):
+        for node in nodes_on_htp(context, op):
             why = judge(node, kind)
             if why:
                 rewritten = op in _REWRITTEN
@@ -396,37 +395,6 @@ def refused_form(context: ModelContext) -> Iterator[Finding]:
                     help=_instead(op, context.target.lacks_float16),
                     node=node,
                 )
-
-
-@rule(fix=[Safety.SAFE], about=About.FORM)
-def factor_before_norm(context: ModelContext) -> Iterator[Finding]:
-    """A stored factor is the first operand of a Mul with a decomposed float normalization.
-
-    Why: factor * (x * Reciprocal(Sqrt(ReduceMean(Pow(x, 2)) + epsilon))), as PyTorch's exporter writes the
-    root mean square norms of language models, passes HTP's validator, but compiling it in float16 finds no
-    implementation ("could not create op", 1002; QNN 2.51, v69 to v81). With the factor as the second operand,
-    with Div in place of Reciprocal and Mul, or quantized, it compiles. This is measured through ONNX Runtime;
-    whether the converters make one layer of it is not known.
-    What to do: let `dlclint fix` swap the operands, which changes no number.
-    """
-    kind = context.target.kind
-    for node in _nodes(context, "Mul"):
-        scale = node.input(0)
-        if kind.quantize or not is_static(node.graph, scale, context.view.folded):
-            continue
-        normalized = normalized_after_factor(node)
-        if normalized:
-            yield Finding(
-                f"Mul: the factor {scale!r} precedes the normalization of {normalized!r}, which does "
-                "not compile in float16",
-                Severity.WARNING if kind.stated else Severity.INFO,
-                Source("QNN 2.51 HTP backend", "could not create op, 1002"),
-                Confidence.FIELD_REPORTED,
-                help="write the factor as the second operand, or divide by the root in place of Reciprocal",
-                node=node,
-                related=(replace(places.source(node.graph, normalized, "what is normalized"), holds=True),),
-                fix=repairs.layers.turned_round(node),
-            )
 
 
 def _dilated(node: Node, kind: DlcKind) -> str:
