@@ -8,7 +8,7 @@ from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, verdict_on
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.model.graph import Node
-from dlclint.model.op_facts import MOVES_ONE, PARAMETER_ROLES, POOLS, role
+from dlclint.model.op_facts import MOVES_ONE, PARAMETER_ROLES, POOLS, QUANTIZERS, role
 from dlclint.model.types import element_name
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
@@ -92,7 +92,7 @@ def _not_quantized(context: ModelContext, node: Node) -> Iterator[Finding]:
     origin = maker
     while origin is not None and origin.op_type in MOVES_ONE:
         origin = graph.producer(origin.input(0))
-    quantized = origin is not None and origin.op_type in ("QuantizeLinear", "DynamicQuantizeLinear")
+    quantized = origin is not None and origin.op_type in QUANTIZERS
     if maker is None or quantized or kind not in ("uint8", "int8"):
         return
     if is_static(graph, tensor, context.view.folded):
