@@ -70,7 +70,9 @@ class ActivationGrids:
         if moved is not None:
             self.sources["as what they are moved from"] += 1
             return moved
-        estimate = self.view.activations.get(tensor)
+        # An estimate beyond float64 is none; as rules, this is computed without NumPy's warnings.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            estimate = self.view.activations.get(tensor)
         if estimate is not None and np.isfinite([estimate.minimum, estimate.maximum]).all():
             self.sources["estimated"] += 1
             return unsigned_grid(estimate.minimum, estimate.maximum, self.width)
