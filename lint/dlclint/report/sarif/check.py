@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePath
+from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
 
@@ -119,7 +119,7 @@ def _markdown(docs: str) -> str:
 
 def _uri(file: str) -> str:
     """A path as section 3.4.3 requires: relative paths unchanged, others with the scheme `file`."""
-    path = PurePath(file)
+    path = Path(file)
     return path.as_uri() if path.is_absolute() else quote(path.as_posix())
 
 
