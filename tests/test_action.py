@@ -28,11 +28,12 @@ def run(folder: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
     """The last step, with what GitHub gives it."""
     action = yaml.safe_load(ACTION.read_text("utf-8"))
     step = action["runs"]["steps"][-1]
-    given = {
-        name: inputs.get(name.replace("-", "_"), item["default"]) for name, item in action["inputs"].items()
+    inputs_given = {
+        name: inputs.get(name.replace("-", "_"), declared["default"])
+        for name, declared in action["inputs"].items()
     }
     variables = {
-        name: given[value.removeprefix("${{ inputs.").removesuffix(" }}")]
+        name: inputs_given[value.removeprefix("${{ inputs.").removesuffix(" }}")]
         for name, value in step["env"].items()
     }
     runner = {

@@ -371,7 +371,7 @@ def test_attributes_that_a_version_does_not_have_may_be_of_any_type(
     tmp_path: Path, name: str, value: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No schema says what they are, and nothing may trust them to be what an older version has."""
-    made = parser.parse_model(
+    model = parser.parse_model(
         """<ir_version: 8, opset_import: ["" : 18]> g (float[2,3,8] x) => (float[2,3,8] y)
         <float three = {3}, float zero = {0}, float six = {6}, float two = {2}, float small = {0.00001}> {
           a = Add(x, three)  c = Clip(a, zero, six)  d = Div(c, six)  h = Mul(x, d)
@@ -379,12 +379,12 @@ def test_attributes_that_a_version_does_not_have_may_be_of_any_type(
           e = Add(v, small)  r = Sqrt(e)  n = Div(s, r)  t = Transpose(n)  y = Softmax(t)
         }"""
     )
-    for node in made.graph.node:
+    for node in model.graph.node:
         node.attribute.append(helper.make_attribute(name, value))
     path = tmp_path / "m.onnx"
-    onnx.save(made, path)
+    onnx.save(model, path)
     for kind in ([], ["--runtime", "htp", "--quantize"]):
         main(["check", "--isolated", "--format", "json", *kind, str(path)])
-        found = json.loads(capsys.readouterr().out)["files"][0]["findings"]
-        assert [item for item in found if item["rule"] == "engine/crashed-rule"] == []
-        assert "model/invalid" in {item["rule"] for item in found}
+        findings = json.loads(capsys.readouterr().out)["files"][0]["findings"]
+        assert [finding for finding in findings if finding["rule"] == "engine/crashed-rule"] == []
+        assert "model/invalid" in {finding["rule"] for finding in findings}

@@ -50,11 +50,11 @@ def exists(row: dict[str, Any], runtime: str) -> bool:
 def expected(row: dict[str, Any], runtime: str, quantize: bool) -> set[str]:
     if not exists(row, runtime):
         return {"runtime/soc-lacks-runtime"}
-    found = PAGE[runtime][0 if quantize else 1]
+    documented = PAGE[runtime][0 if quantize else 1]
     # Limitations: on Snapdragon 865 the DSP runtime needs a DLC from snpe-dlc-quantize.
     if row["soc"] == "SM8250" and runtime == "dsp" and not quantize:
-        found = "runtime/quantizer-mandatory"
-    return {found} if found else set()
+        documented = "runtime/quantizer-mandatory"
+    return {documented} if documented else set()
 
 
 def combinations() -> Iterator[tuple[dict[str, Any], str, bool]]:
@@ -78,8 +78,8 @@ def test_every_combination(model: Path) -> None:
         (soc,) = [soc for soc in find_socs(row["soc"]) if soc.name == row["soc"]]
         target = Target((Runtime(runtime),), soc, DlcKind(quantize, stated=True))
         context = ModelContext(model, ModelView(loaded, target), target)
-        found = {item.rule for item in apply_rules(RULES, Subject.MODEL, context, "m.onnx")}
-        assert found == expected(row, runtime, quantize), (row["soc"], runtime, quantize)
+        rules = {finding.rule for finding in apply_rules(RULES, Subject.MODEL, context, "m.onnx")}
+        assert rules == expected(row, runtime, quantize), (row["soc"], runtime, quantize)
         asked += 1
     assert asked == 45 * 6 * 2
 
@@ -98,13 +98,13 @@ def test_the_matrix_of_the_report_says_the_same(model: Path) -> None:
         (soc,) = [soc for soc in find_socs(row["soc"]) if soc.name == row["soc"]]
         for quantize in (False, True):
             target = Target((), soc, DlcKind(quantize, stated=True))
-            found = {item.runtime.value: item.dlc for item in ModelView(loaded, target).support_matrix().rows}
+            dlcs = {row.runtime.value: row.dlc for row in ModelView(loaded, target).support_matrix().rows}
             wanted = {
                 runtime: words[next(iter(expected(row, runtime, quantize)), None)]
                 for runtime in PAGE
                 if exists(row, runtime)
             }
-            assert found == wanted, row["soc"]
+            assert dlcs == wanted, row["soc"]
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_precision_by_chip(soc: str, kind: DlcKind, errors: set[str], tmp_path: 
     (chip,) = find_socs(soc)
     target = Target((), chip, kind)
     context = ModelContext(path, ModelView(read(path), target), target)
-    found = apply_rules(RULES, Subject.MODEL, context, "m.onnx")
-    assert {item.rule for item in found if item.severity.value == "error"} == errors
+    findings = apply_rules(RULES, Subject.MODEL, context, "m.onnx")
+    assert {finding.rule for finding in findings if finding.severity.value == "error"} == errors
 
 
 def test_widths_that_a_chip_refuses_show_in_the_matrix(model: Path) -> None:

@@ -112,7 +112,7 @@ def test_json(
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(report, schema)
     if text is GEMM:
-        edits = [edit["kind"] for item in report["mended"] for edit in item["edits"]]
+        edits = [edit["kind"] for fix in report["mended"] for edit in fix["edits"]]
         assert sorted(edits) == ["put-initializer", "remove-input", "set-attribute"]
     else:
         assert len(report["possible"]) == (0 if "--unsafe" in arguments else 1)
@@ -131,13 +131,13 @@ def test_unsafe_only_if_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_differing_safe_fix_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = Verification(
+    proof = Verification(
         ComparisonResult.DIFFERENT,
         "output 'y' differs by 0.5 of its size",
         (Difference("y", 1, 0.5, 1e-4),),
         2,
     )
-    monkeypatch.setattr("dlclint.engine.fix.proof.verify", lambda *_, **__: found)
+    monkeypatch.setattr("dlclint.engine.fix.proof.verify", lambda *_, **__: proof)
     model = save(tmp_path / "m.onnx")
     before = model.read_bytes()
     assert run(model, "--in-place") == 0  # no error is left in the model, and it is as it was
@@ -327,7 +327,7 @@ def test_fix_that_does_not_help_is_given_up(
     assert run(model, "--in-place", "--format", "json") == 0
     report = json.loads(capsys.readouterr().out)
     assert json.dumps(report).count("it was made 3 times and the finding remains") == 1
-    assert [item["rule"] for item in report["mended"]] == ["odd/stubborn"] * 3
+    assert [finding["rule"] for finding in report["mended"]] == ["odd/stubborn"] * 3
 
 
 OPEN = """<ir_version: 8, opset_import: ["" : 13]>

@@ -39,7 +39,7 @@ def test_symbolic_batch_of_light_networks(tmp_path: Path, path: Path) -> None:
     source = tmp_path / "symbolic.onnx"
     onnx.save(model, source)
     fixed, draft = fix_model(Job(source, Target(), select=("batch",)))
-    assert {item.rule for item in fixed.applied} >= {"batch/symbolic"}
+    assert {finding.rule for finding in fixed.applied} >= {"batch/symbolic"}
     write_model(draft, tmp_path / "fixed.onnx")
     assert (tmp_path / "fixed.onnx").read_bytes() == path.read_bytes()
 
@@ -118,7 +118,7 @@ def test_transformer_of_given_size(tmp_path: Path) -> None:
     shape = [dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim]
     assert shape == [1, 8, 16]
     assert verify(source, target).verdict is ComparisonResult.EQUAL
-    assert {item.rule for item in fixed.applied} >= {
+    assert {finding.rule for finding in fixed.applied} >= {
         "config/given-dimensions",
         "graph/constant-expression",
         "graph/without-effect",
@@ -184,12 +184,16 @@ def test_seeded_flaws(tmp_path_factory: pytest.TempPathFactory, choices: list[in
     pytest.importorskip("onnxruntime")
     folder = tmp_path_factory.mktemp("flawed")
     model = _flawed(choices, width)
-    for place, node in enumerate(model.graph.node):
-        node.name = f"{node.op_type}{place}"  # ONNX Runtime refuses a name that is there twice
+    for index, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}{index}"  # ONNX Runtime refuses a name that is there twice
     onnx.save(model, folder / "flawed.onnx")
     fixed, draft = fix_model(Job(folder / "flawed.onnx", QUANTIZED))
     write_model(draft, folder / "fixed.onnx")
-    assert not [item for item in fixed.remaining if item.safety is not None and item.safety.value == "safe"]
+    assert not [
+        finding
+        for finding in fixed.remaining
+        if finding.safety is not None and finding.safety.value == "safe"
+    ]
     proof = verify(folder / "flawed.onnx", folder / "fixed.onnx")
     if proof.verdict is ComparisonResult.UNKNOWN:  # a network whose outputs no input moves
         assert "proves nothing" in proof.reason

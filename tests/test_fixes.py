@@ -62,7 +62,9 @@ def test_fix(path: Path, tmp_path: Path) -> None:
     except Unreadable:
         return
     rule = f"{path.parent.parent.name}/{path.parent.name}"
-    notes = [item.fix for item in before.diagnostics if item.rule == rule and item.fix is not None]
+    notes = [
+        finding.fix for finding in before.diagnostics if finding.rule == rule and finding.fix is not None
+    ]
     if not notes:
         return
     assert {note.safety for note in notes} <= FIXABLE[rule]
@@ -70,17 +72,21 @@ def test_fix(path: Path, tmp_path: Path) -> None:
     if unsafe:
         assert fixed_alone(job, False)[0].applied == ()
     fixed, draft = fixed_alone(job, unsafe)
-    assert fixed.applied, [item.reason for item in fixed.remaining]
-    assert not [item for item in fixed.remaining if item.reason]
+    assert fixed.applied, [finding.reason for finding in fixed.remaining]
+    assert not [finding for finding in fixed.remaining if finding.reason]
     written = tmp_path / "fixed.onnx"
     write_model(draft, written)
 
     again = lint_file(Job(written, job.target))
-    left = [item for item in again.diagnostics if item.rule == rule]
-    assert not [item for item in left if item.fix is not None and (unsafe or item.fix.safety is Safety.SAFE)]
+    left = [finding for finding in again.diagnostics if finding.rule == rule]
+    assert not [
+        finding
+        for finding in left
+        if finding.fix is not None and (unsafe or finding.fix.safety is Safety.SAFE)
+    ]
     assert len(left) <= len(before.diagnostics) - len(notes)
-    worse = Counter(item.rule for item in again.diagnostics) - Counter(
-        item.rule for item in before.diagnostics
+    worse = Counter(finding.rule for finding in again.diagnostics) - Counter(
+        finding.rule for finding in before.diagnostics
     )
     assert not {id for id in worse if any(i.rule == id and i.severity.rank == 0 for i in again.diagnostics)}
 
@@ -106,9 +112,9 @@ def test_every_fixable_rule_is_mended() -> None:
     seen: dict[str, set[Safety]] = {}
     for path in CASES:
         rule = f"{path.parent.parent.name}/{path.parent.name}"
-        for item in lint_file(job_of(path)).diagnostics:
-            if item.rule == rule and item.fix is not None:
-                seen.setdefault(rule, set()).add(item.fix.safety)
+        for finding in lint_file(job_of(path)).diagnostics:
+            if finding.rule == rule and finding.fix is not None:
+                seen.setdefault(rule, set()).add(finding.fix.safety)
     assert seen == {id: set(safeties) for id, safeties in FIXABLE.items()}
 
 
@@ -135,7 +141,7 @@ def test_a_fix_that_cannot_be_made_is_not_offered(tmp_path: Path, case: str) -> 
     path = tmp_path / "m.onnxtxt"
     path.write_text(text, "utf-8")
     job = Job(path, Target((Runtime.HTP,), kind=DlcKind(quantize=True), sdk="2.35"), select=(rule,))
-    (found,) = [item for item in lint_file(job).diagnostics if item.rule == rule]
-    assert found.fix is None
+    (finding,) = [reported for reported in lint_file(job).diagnostics if reported.rule == rule]
+    assert finding.fix is None
     outcome, _ = fix_model(job, True)
     assert [item.reason for item in outcome.remaining if reason in item.reason]

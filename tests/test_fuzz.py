@@ -107,7 +107,7 @@ def test_minimizing_keeps_the_flaw_and_little_else(tmp_path: Path) -> None:
     case = Case(
         {"m.onnx": b"a" * 500 + b"BAD" + b"b" * 300, "other": b"x"}, ("check", "--quantize", "m.onnx")
     )
-    small = minimized(case, lambda found: b"BAD" in found.files.get("m.onnx", b""), 20.0)
+    small = minimized(case, lambda candidate: b"BAD" in candidate.files.get("m.onnx", b""), 20.0)
     assert small.files == {"m.onnx": b"BAD"}
     assert load(store(small, tmp_path, "name", "cause")) == Case(
         small.files, small.arguments, f"name{SIDECAR}"

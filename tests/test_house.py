@@ -101,7 +101,7 @@ def test_imports_in_functions_say_what_they_save() -> None:
     assert list(_unmarked("import a\ndef f():\n  # Imported here\n  import b\n  from c import d")) == []
     assert list(_unmarked("def f():\n  import b")) == ["import b"]
     unmarked = {name: list(_unmarked(path.read_text("utf-8"))) for name, path in SOURCES.items()}
-    assert {name: found for name, found in unmarked.items() if found} == {}
+    assert {name: classes for name, classes in unmarked.items() if classes} == {}
 
 
 def _frozen_dataclasses(source: str) -> Iterator[str]:
@@ -133,7 +133,7 @@ def _collections(source: str) -> Iterator[set[object]]:
     """The collections of literals that a module spells, of two or more."""
     for node in _nodes(source):
         if isinstance(node, (ast.Set, ast.Tuple, ast.List)) and len(node.elts) > 1:
-            values = {item.value if isinstance(item, ast.Constant) else None for item in node.elts}
+            values = {element.value if isinstance(element, ast.Constant) else None for element in node.elts}
             if None not in values:
                 yield values
 
@@ -144,7 +144,7 @@ def test_nothing_below_the_rules_knows_a_rule_by_name() -> None:
     families = {rule.family for rule in all_rules()}
     known = re.compile("|".join(rf"(?<![\w/]){re.escape(id)}(?![\w/-])" for id in ids))
     prefixes = {f"{family}/" for family in families}
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for name, path in SOURCES.items():
         if name.partition(".")[0] == "dlclint_rules":
             continue
@@ -155,8 +155,8 @@ def test_nothing_below_the_rules_knows_a_rule_by_name() -> None:
         if name != "dlclint.own_rules":
             named += [text for text in texts if text in OWN_DOCS]
         if named:
-            found[name] = named
-    assert found == {}
+            groups[name] = named
+    assert groups == {}
     assert known.search("see ops/rank, please") and not known.search("ops/rank-of-all")
 
 
@@ -204,7 +204,7 @@ def _op_sets(source: str) -> Iterator[frozenset[str]]:
             elements = [*node.elts]
         elif isinstance(node, ast.Dict):
             elements = [*node.keys]
-        words = [item.value for item in elements if isinstance(item, ast.Constant)]
+        words = [element.value for element in elements if isinstance(element, ast.Constant)]
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             called = parents[node]
             words = node.value.split() if isinstance(called, ast.Attribute) and called.attr == "split" else []

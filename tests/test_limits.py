@@ -243,7 +243,7 @@ def build(text: str, folder: Path) -> Path:
             value = np.full([int(dim) for dim in dims.split(",")], 0.1, np.float32)
         else:
             name, values = constant.split("=")
-            value = np.array([int(item) for item in values.split(",")], np.int64)
+            value = np.array([int(number) for number in values.split(",")], np.int64)
         model.graph.initializer.append(numpy_helper.from_array(value, name))
     path = folder / "m.onnx"
     onnx.save(model, path)
@@ -257,8 +257,8 @@ def found(options: str, text: str, folder: Path, capsys: pytest.CaptureFixture[s
     output = capsys.readouterr()
     assert status in (0, 1), output.err
     (file,) = json.loads(output.out)["files"]
-    assert not [item for item in file["findings"] if item["rule"] == "engine/crashed-rule"]
-    return [(item["rule"], item["evidence"].get("limit", "")) for item in file["findings"]]
+    assert not [finding for finding in file["findings"] if finding["rule"] == "engine/crashed-rule"]
+    return [(finding["rule"], finding["evidence"].get("limit", "")) for finding in file["findings"]]
 
 
 def sides(case: tuple[str, ...]) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -57,9 +57,9 @@ def found(target: Target) -> Iterator[Diagnostic]:
 def test_no_remedy_asks_for_what_the_target_lacks(case: str) -> None:
     target, impossible = CASES[case]
     wrong = {
-        f"{item.rule}: {clause.strip()}"
-        for item in found(target)
-        for clause in re.split(r"[;,]", item.help)
+        f"{finding.rule}: {clause.strip()}"
+        for finding in found(target)
+        for clause in re.split(r"[;,]", finding.help)
         if impossible.search(clause) and not DENIED.search(clause)
     }
     assert not wrong

@@ -48,9 +48,9 @@ def findings(path: Path) -> tuple[dict[str, Any], ...]:
     assert status in (0, 1)
     assert errors.getvalue() == ""
     return tuple(
-        item | {"cause": None if item["cause"] is None else file["findings"][item["cause"]]["rule"]}
+        finding | {"cause": None if finding["cause"] is None else file["findings"][finding["cause"]]["rule"]}
         for file in json.loads(output.getvalue())["files"]
-        for item in file["findings"]
+        for finding in file["findings"]
     )
 
 

@@ -72,10 +72,10 @@ EQUAL = {
 
 @pytest.mark.parametrize("case", EQUAL)
 def test_equal(tmp_path: Path, case: str) -> None:
-    found = compare(tmp_path, *EQUAL[case])
-    assert (found.verdict, found.reason) == (ComparisonResult.EQUAL, "")
-    assert found.runs >= verifying.ROUNDS
-    assert all(item.relative <= item.allowed for item in found.outputs)
+    verification = compare(tmp_path, *EQUAL[case])
+    assert (verification.verdict, verification.reason) == (ComparisonResult.EQUAL, "")
+    assert verification.runs >= verifying.ROUNDS
+    assert all(output.relative <= output.allowed for output in verification.outputs)
 
 
 DIFFERENT = {
@@ -130,9 +130,9 @@ DIFFERENT = {
 @pytest.mark.parametrize("case", DIFFERENT)
 def test_different(tmp_path: Path, case: str) -> None:
     original, changed, reason = DIFFERENT[case]
-    found = compare(tmp_path, original, changed)
-    assert found.verdict is ComparisonResult.DIFFERENT
-    assert reason in found.reason
+    verification = compare(tmp_path, original, changed)
+    assert verification.verdict is ComparisonResult.DIFFERENT
+    assert reason in verification.reason
 
 
 UNKNOWN = {
@@ -155,10 +155,10 @@ UNKNOWN = {
 @pytest.mark.parametrize("case", UNKNOWN)
 def test_unknown(tmp_path: Path, case: str) -> None:
     text, reason = UNKNOWN[case]
-    found = compare(tmp_path, text, text)
-    assert found.verdict is ComparisonResult.UNKNOWN
-    assert reason in found.reason
-    assert "\n" not in found.reason
+    verification = compare(tmp_path, text, text)
+    assert verification.verdict is ComparisonResult.UNKNOWN
+    assert reason in verification.reason
+    assert "\n" not in verification.reason
 
 
 def test_outputs_that_prove_nothing_are_told_apart(tmp_path: Path) -> None:
@@ -167,18 +167,22 @@ def test_outputs_that_prove_nothing_are_told_apart(tmp_path: Path) -> None:
         "(float[1,8] x) => (float[1,8] y, float[1,8] z, float[1] c) <float b = {-99}, float w = {0.001}, "
         "float[1] k = {1}> { y = Relu(x) a = Mul(x, w) s = Add(a, b) z = Sigmoid(s) c = Identity(k) }"
     )
-    found = compare(tmp_path, text, text)
-    assert found.verdict is ComparisonResult.EQUAL
-    assert {item.output: item.moves for item in found.outputs} == {"y": True, "z": False, "c": True}
+    verification = compare(tmp_path, text, text)
+    assert verification.verdict is ComparisonResult.EQUAL
+    assert {output.output: output.moves for output in verification.outputs} == {
+        "y": True,
+        "z": False,
+        "c": True,
+    }
 
 
 def test_other_values_are_tried_where_the_first_do_not_move_an_output(tmp_path: Path) -> None:
     """A detector that answers to values of more than 20 alone."""
     text = "(float[1,64] x) => (float[1,64] y) <float b = {-20}> { s = Add(x, b) y = Relu(s) }"
-    found = compare(tmp_path, text, text)
-    assert found.verdict is ComparisonResult.EQUAL
-    assert found.outputs[0].moves
-    assert found.runs > verifying.ROUNDS
+    verification = compare(tmp_path, text, text)
+    assert verification.verdict is ComparisonResult.EQUAL
+    assert verification.outputs[0].moves
+    assert verification.runs > verifying.ROUNDS
     other = compare(tmp_path, text, text.replace("y = Relu(s)", "r = Relu(s) y = Floor(r)"))
     assert other.verdict is ComparisonResult.DIFFERENT
 
@@ -194,9 +198,9 @@ def test_open_sizes_are_compared_at_two_and_more(tmp_path: Path, sizes: str) -> 
             "{ s = Shape(x) n = Gather(s, i) e = Equal(n, k) f = Cast <to = 1> (e) m = Mul(f, two) "
             "r = Relu(x) y = Add(r, m) }"
         )
-        found = compare(tmp_path, original, changed)
+        verification = compare(tmp_path, original, changed)
         seen = limit in ((2, 3) if sizes == "N,4" else (8, 16))
-        assert (found.verdict is ComparisonResult.DIFFERENT) == seen
+        assert (verification.verdict is ComparisonResult.DIFFERENT) == seen
 
 
 def test_a_size_that_is_asked_for_is_compared_at_that_size(tmp_path: Path) -> None:

@@ -81,20 +81,20 @@ def prose(source: str) -> Iterator[str]:
 
 
 def test_words_and_spelling() -> None:
-    found: dict[str, list[str]] = {}
-    paths = [path for place in PLACES for path in (ROOT / place, *(ROOT / place).rglob("*"))]
+    wrong: dict[str, list[str]] = {}
+    paths = [path for folder in PLACES for path in (ROOT / folder, *(ROOT / folder).rglob("*"))]
     texts = [path for path in paths if path.suffix in {".py", ".md", ".json", ".yml", ".toml"}]
     assert len(texts) > 400
     for path in texts:
         words = banned(path.read_text("utf-8"))
         if words:
-            found[path.relative_to(ROOT).as_posix()] = words
-    assert found == {}
+            wrong[path.relative_to(ROOT).as_posix()] = words
+    assert wrong == {}
 
 
 def test_words_of_docstrings_and_comments() -> None:
     wrong: dict[str, list[str]] = {}
-    for path in (path for place in CODE for path in (ROOT / place).rglob("*.py")):
+    for path in (path for folder in CODE for path in (ROOT / folder).rglob("*.py")):
         words = [word for text in prose(path.read_text("utf-8")) for word in banned(text, BANNED_IN_PROSE)]
         if words:
             wrong[path.relative_to(ROOT).as_posix()] = words

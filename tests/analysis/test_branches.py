@@ -29,7 +29,7 @@ def test_the_live_branch_is_left(value: int, ops: str, shape: tuple[int, ...], t
     onnx.save(proto, path)
     view = ModelView(read(path), Target())
     assert {node.op_type for node in view.nodes()} == {ops, "Relu"}
-    found = view.model.graph.type_of("y")
-    assert found is not None
-    assert found.shape == shape
+    tensor_type = view.model.graph.type_of("y")
+    assert tensor_type is not None
+    assert tensor_type.shape == shape
     assert ModelView(view.model, Target(simplify=False)).branches.resolved == frozenset()

@@ -89,5 +89,5 @@ def test_only_weights_are_packed_to_4_bits() -> None:
 
 
 def test_weights_of_convolutions_alone_have_a_channel_axis(tmp_path: Path) -> None:
-    axes = {name: item.axis for (_, name), item in parameters(model(tmp_path)).items()}
+    axes = {name: parameter.axis for (_, name), parameter in parameters(model(tmp_path)).items()}
     assert axes == {"w": 0, "b": None, "fc": None, "index": None}

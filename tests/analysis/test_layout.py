@@ -31,9 +31,9 @@ def test_from_layout_sensitive_ops_to_where_axes_move(tmp_path: Path) -> None:
     path.write_bytes(parser.parse_model(MIXED).SerializeToString())
     model = read(path)
     ranks = {name: model.graph.rank(name) for name in "abcdefhiz"}
-    found = image_tensors(model.graph)
-    assert {"x", "a", "b", "e", "f"} <= found, ranks
-    assert not found & {"c", "d", "h", "i", "z", "t", "w"}
+    layouts = image_tensors(model.graph)
+    assert {"x", "a", "b", "e", "f"} <= layouts, ranks
+    assert not layouts & {"c", "d", "h", "i", "z", "t", "w"}
 
 
 SPREAD = """<ir_version: 8, opset_import: ["" : 13]>
@@ -76,8 +76,8 @@ def test_layout_does_not_spread_through_a_transpose(tmp_path: Path) -> None:
             helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4, 8, 64])
         )
     path.write_bytes(model.SerializeToString())
-    found = image_tensors(read(path).graph)
-    assert "b" in found and "a" not in found
+    texts = image_tensors(read(path).graph)
+    assert "b" in texts and "a" not in texts
 
 
 def test_only_4d_tensors_are_images(tmp_path: Path) -> None:

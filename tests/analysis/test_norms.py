@@ -43,8 +43,13 @@ def sums(folder: Path, body: str, shape: str = "1,2,8,4") -> list[SumOfSquares]:
     ],
 )
 def test_values_are_counted(folder: Path, body: str, count: int) -> None:
-    (found,) = sums(folder, body)
-    assert (found.tensor, found.count, found.expected, found.most) == ("x", count, None, None)
+    (sum_of_squares,) = sums(folder, body)
+    assert (sum_of_squares.tensor, sum_of_squares.count, sum_of_squares.expected, sum_of_squares.most) == (
+        "x",
+        count,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,10 +74,10 @@ def test_an_open_size_is_no_count(folder: Path) -> None:
 @given(st.floats(-50, 50), st.floats(0, 50), st.integers(0, 2**32 - 1))
 def test_sure_sums_hold(folder: Path, low: float, span: float, seed: int) -> None:
     stored = f"<float a = {{{low:.3f}}}, float b = {{{low + span:.3f}}}>"
-    (found,) = sums(folder, f"{stored} {{ c = Clip(x, a, b) z = ReduceL2 (c) }}")
+    (square,) = sums(folder, f"{stored} {{ c = Clip(x, a, b) z = ReduceL2 (c) }}")
     values = np.clip(np.random.default_rng(seed).normal(0, 30, 64), round(low, 3), round(low + span, 3))
-    assert found.most is not None
-    assert found.least * (1 - 1e-4) - 1e-3 <= (values**2).sum() <= found.most * (1 + 1e-4) + 1e-3
+    assert square.most is not None
+    assert square.least * (1 - 1e-4) - 1e-3 <= (values**2).sum() <= square.most * (1 + 1e-4) + 1e-3
 
 
 def test_estimated_sums_are_near_and_the_advice_helps(folder: Path) -> None:
@@ -80,12 +85,12 @@ def test_estimated_sums_are_near_and_the_advice_helps(folder: Path) -> None:
     body = """<float[2] s = {9.0, 60.0}, float[2] b = {0.0, 1.0}, float[2] m = {0.0, 0.0},
         float[2] v = {1.0, 1.0}>
         { n = BatchNormalization(x, s, b, m, v) z = ReduceL2 <axes: ints = [2, 3]> (n) }"""
-    (found,) = sums(folder, body)
+    (square,) = sums(folder, body)
     values = np.random.default_rng(0).normal(size=(1000, 32)) * 60 + 1
-    assert found.expected == pytest.approx((values**2).sum(axis=1).mean(), rel=0.05)
+    assert square.expected == pytest.approx((values**2).sum(axis=1).mean(), rel=0.05)
     limit = threshold("float16_max")
-    assert found.expected > limit
-    factor = 2 ** int(np.ceil(np.log2(found.count * found.expected / limit) / 2))
+    assert square.expected > limit
+    factor = 2 ** int(np.ceil(np.log2(square.count * square.expected / limit) / 2))
     with np.errstate(over="ignore"):
         assert np.isinf((values[0].astype(np.float16) ** 2).sum(dtype=np.float16))
     assert np.isfinite(((values[0] / factor).astype(np.float16) ** 2).sum(dtype=np.float16))

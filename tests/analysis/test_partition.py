@@ -77,24 +77,24 @@ def test_bert_counted_by_hand(tmp_path: Path) -> None:
         4  a1 -> d1, with r1                                  256 + 128 = 384
     """
     view = ModelView(read(bert(tmp_path)), Target((Runtime.HTP,), kind=DlcKind(stated=True)))
-    found = view.partition(Runtime.HTP)
-    assert [(subnet.on_runtime, subnet.nodes) for subnet in found.subnets] == [
+    parts = view.partition(Runtime.HTP)
+    assert [(subnet.on_runtime, subnet.nodes) for subnet in parts.subnets] == [
         (True, 11),
         (False, 1),
         (True, 12),
         (False, 1),
         (True, 2),
     ]
-    assert [(border.tensors, border.bytes, border.unknown) for border in found.borders] == [
+    assert [(border.tensors, border.bytes, border.unknown) for border in parts.borders] == [
         (3, 448, 0),
         (3, 448, 0),
         (2, 384, 0),
         (2, 384, 0),
     ]
-    assert found.bytes == 1664
-    assert found.costliest == Costliest("Softplus", 2, 4)
-    assert found.cuts == 4
-    assert found.subnets[1].ops == (("Softplus", 1),)
+    assert parts.bytes == 1664
+    assert parts.costliest == Costliest("Softplus", 2, 4)
+    assert parts.cuts == 4
+    assert parts.subnets[1].ops == (("Softplus", 1),)
     matrix = ModelView(view.model, Target()).support_matrix()
     rows = {row.runtime: row.cuts for row in matrix.rows}
     assert rows[Runtime.HTP] == rows[Runtime.GPU] == rows[Runtime.DSP] == 4
@@ -112,16 +112,16 @@ def test_a_branch_beside_the_first_op_costs_no_subnet(tmp_path: Path) -> None:
     """Softplus reads the input, Neg works on another branch: cpu, then htp; never htp, cpu, htp."""
     text = f"""{HEAD} g (float[1,4] x, float[1,4] b) => (float[1,4] y) {{
       n = Neg(b) s = Softplus(x) y = Add(s, n) }}"""
-    found = ModelView(read(save(text, tmp_path)), Target()).partition(Runtime.HTP)
-    assert [(subnet.on_runtime, subnet.nodes) for subnet in found.subnets] == [(False, 1), (True, 2)]
+    parts = ModelView(read(save(text, tmp_path)), Target()).partition(Runtime.HTP)
+    assert [(subnet.on_runtime, subnet.nodes) for subnet in parts.subnets] == [(False, 1), (True, 2)]
 
 
 def test_parallel_fallbacks_share_a_subnet(tmp_path: Path) -> None:
     """Four parallel Softplus are one stay on the CPU, however their nodes are ordered."""
     text = f"""{HEAD} g (float[1,4] x) => (float[1,4] y) {{
       a = Relu(x) b = Softplus(a) c = Neg(a) d = Softplus(c) e = Add(b, d) f = Softplus(a) y = Add(e, f) }}"""
-    found = ModelView(read(save(text, tmp_path)), Target()).partition(Runtime.HTP)
-    assert [(subnet.on_runtime, subnet.nodes) for subnet in found.subnets] == [
+    parts = ModelView(read(save(text, tmp_path)), Target()).partition(Runtime.HTP)
+    assert [(subnet.on_runtime, subnet.nodes) for subnet in parts.subnets] == [
         (True, 2),
         (False, 3),
         (True, 2),
@@ -130,8 +130,8 @@ def test_parallel_fallbacks_share_a_subnet(tmp_path: Path) -> None:
 
 def test_what_runs_nowhere_cuts_nothing(tmp_path: Path) -> None:
     text = f"{HEAD} g (float[1,4] x) => (float[1,4] y) {{ a = Relu(x) b = Det(a) y = Relu(b) }}"
-    found = ModelView(read(save(text, tmp_path)), Target()).partition(Runtime.HTP)
-    assert (found.cuts, found.nowhere, found.costliest) == (0, 1, None)
+    parts = ModelView(read(save(text, tmp_path)), Target()).partition(Runtime.HTP)
+    assert (parts.cuts, parts.nowhere, parts.costliest) == (0, 1, None)
 
 
 def test_of_ops_that_save_as_many_borders_the_most_frequent_is_named(tmp_path: Path) -> None:
@@ -140,8 +140,8 @@ def test_of_ops_that_save_as_many_borders_the_most_frequent_is_named(tmp_path: P
       a = Relu(x) b = Softplus(a) c = Softplus(b) d = Relu(c) e = Exp(d) f = Relu(e) y = Neg(f) }}"""
     nodes = read(save(text, tmp_path)).graph.nodes
     placed = [PlacedNode(node, node.op_type, node.op_type in ("Softplus", "Exp")) for node in nodes]
-    found = partition(nodes[0].graph, placed, DlcKind(), Runtime.HTP, 0)
-    assert (found.cuts, found.costliest) == (4, Costliest("Softplus", 2, 2))
+    parts = partition(nodes[0].graph, placed, DlcKind(), Runtime.HTP, 0)
+    assert (parts.cuts, parts.costliest) == (4, Costliest("Softplus", 2, 2))
     alone = [PlacedNode(node, node.op_type, node.op_type == "Relu") for node in nodes[:1]]
     assert partition(nodes[0].graph, alone, DlcKind(), Runtime.HTP, 0).costliest is None
 
@@ -193,14 +193,14 @@ def test_shortest_convex_chain(nodes_of: object, dag: tuple[list[list[int]], lis
     """No edge leads back, each subnet has one processor, and no such numbering is shorter."""
     edges, off = dag
     nodes = nodes_of(edges)  # type: ignore[operator]
-    found = stages([PlacedNode(node, "Sum", side) for node, side in zip(nodes, off, strict=True)])
+    counts = stages([PlacedNode(node, "Sum", side) for node, side in zip(nodes, off, strict=True)])
 
     def sound(numbers: Sequence[int]) -> bool:
         forward = all(numbers[s] <= numbers[t] for t, sources in enumerate(edges) for s in sources)
         sides = [{off[n] for n, number in enumerate(numbers) if number == k} - {None} for k in set(numbers)]
         return forward and all(len(side) <= 1 for side in sides)
 
-    assert sound(found)
-    assert min(found) == 0
+    assert sound(counts)
+    assert min(counts) == 0
     # One subnet fewer allows no sound numbering.
-    assert not any(map(sound, product(range(max(found)), repeat=len(edges))))
+    assert not any(map(sound, product(range(max(counts)), repeat=len(edges))))

@@ -113,14 +113,14 @@ FORMULAS: dict[str, Callable[[Array], Array]] = {
 
 
 def layers(model: onnx.ModelProto) -> list[str]:
-    return [found.layer for found in find_patterns(Model(model, Path("m.onnx"), {}, (), Values()))]
+    return [pattern.layer for pattern in find_patterns(Model(model, Path("m.onnx"), {}, (), Values()))]
 
 
 @st.composite
 def networks(draw: st.DrawFn) -> tuple[onnx.ModelProto, list[str]]:
     """A chain of patterns with other nodes between them, and what it is made of."""
     writer = Writer(draw)
-    last, made = "x", []
+    last, outputs = "x", []
     for _ in range(draw(st.integers(1, 4))):
         layer = writer.choose("Gelu", "HardSwish", "LayerNorm", "")
         if layer == "":
@@ -130,16 +130,16 @@ def networks(draw: st.DrawFn) -> tuple[onnx.ModelProto, list[str]]:
                 layer
             ]
             last = build(last)
-            made.append(layer)
+            outputs.append(layer)
     if not writer.nodes:
         last = writer.add("Neg", last)
-    return writer.model(last), made
+    return writer.model(last), outputs
 
 
 @given(networks())
 def test_every_way_of_writing_is_found_once(network: tuple[onnx.ModelProto, list[str]]) -> None:
-    model, made = network
-    assert layers(model) == made
+    model, outputs = network
+    assert layers(model) == outputs
 
 
 @given(st.data(), st.sampled_from(sorted(FORMULAS)))

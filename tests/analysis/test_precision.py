@@ -51,27 +51,27 @@ def worked(
     outcome = lint_file(Job(path, target, select=("precision",), kind="encodings", model=beside))
     named = [line.split("=")[0].strip() for line in model.splitlines() if " = " in line and "(" in line]
     outputs = named[len(named) - len(outcome.precision) :]
-    found = [(item.rule.partition("/")[2], item.message) for item in outcome.diagnostics]
-    return dict(zip(outputs, outcome.precision, strict=True)), found
+    findings = [(finding.rule.partition("/")[2], finding.message) for finding in outcome.diagnostics]
+    return dict(zip(outputs, outcome.precision, strict=True)), findings
 
 
 def test_full_override_of_the_page(tmp_path: Path) -> None:
-    rows, found = worked(tmp_path, CHAIN, FULL_ACTIVATIONS, FULL_PARAMS)
+    rows, findings = worked(tmp_path, CHAIN, FULL_ACTIVATIONS, FULL_PARAMS)
     assert [(row.runs, row.coverage, row.forced) for row in rows.values()] == [
         ("int8", "full", False),
         ("float32", "full", True),
         ("int8", "full", False),
     ]
     # A float32 op between int8 ops: a Convert on either side.
-    assert [message for rule, message in found if rule == "convert-inserted"] == [
+    assert [message for rule, message in findings if rule == "convert-inserted"] == [
         "Conv: its input is int8, it runs in float32: a Convert is inserted",
         "Conv: its input is float32, it runs in int8: a Convert is inserted",
     ]
-    assert not [rule for rule, _ in found if rule in ("float-spread", "mixed-inputs")]
+    assert not [rule for rule, _ in findings if rule in ("float-spread", "mixed-inputs")]
 
 
 def test_partial_override_of_the_page(tmp_path: Path) -> None:
-    rows, found = worked(tmp_path, CHAIN, {"conv2_1": FP32}, {"conv2_w_0": FP32, "conv2_b_0": FP32})
+    rows, findings = worked(tmp_path, CHAIN, {"conv2_1": FP32}, {"conv2_w_0": FP32, "conv2_b_0": FP32})
     # Op 2 as in the full override; the others as without a file, so that only op 3's Convert is known.
     assert [(row.runs, row.coverage) for row in rows.values()] == [
         ("", "none"),
@@ -79,16 +79,16 @@ def test_partial_override_of_the_page(tmp_path: Path) -> None:
         ("", "none"),
     ]
     assert rows["conv3_1"].inputs == ("float32",)
-    assert [message for rule, message in found if rule == "convert-inserted"] == [
+    assert [message for rule, message in findings if rule == "convert-inserted"] == [
         "Conv: its input is int8 (no entry), it runs in float32: a Convert is inserted",
         "Conv: its input is float32, it runs in int8 (no entry): a Convert is inserted",
     ]
 
 
 def test_no_override(tmp_path: Path) -> None:
-    rows, found = worked(tmp_path, CHAIN, {}, {})
+    rows, findings = worked(tmp_path, CHAIN, {}, {})
     assert rows == {}
-    assert found == []
+    assert findings == []
 
 
 @pytest.mark.parametrize(
@@ -103,12 +103,12 @@ def test_no_override(tmp_path: Path) -> None:
 def test_one_float_makes_all_three_float(
     tmp_path: Path, activations: dict[str, Any], params: dict[str, Any], cause: str, others: str
 ) -> None:
-    rows, found = worked(tmp_path, CHAIN, activations, params)
+    rows, findings = worked(tmp_path, CHAIN, activations, params)
     width = (activations | params)[{"output": "conv2_1", "weight": "conv2_w_0", "bias": "conv2_b_0"}[cause]][
         "bitwidth"
     ]
     assert rows["conv2_1"].runs == f"float{width}" and rows["conv2_1"].forced
-    spread = [message for rule, message in found if rule == "float-spread"]
+    spread = [message for rule, message in findings if rule == "float-spread"]
     assert spread == [f"Conv: its {cause} is float{width}, so {others} becomes float{width} too"]
 
 
@@ -139,11 +139,11 @@ net (float[2,2] a, float[2,2] b) => (float[2,2] y) {
 
 
 def test_mixed_inputs(tmp_path: Path) -> None:
-    _, found = worked(tmp_path, MATMUL, {"a": FP16, "b": INT8, "y": INT8}, {})
-    assert ("mixed-inputs", "MatMul: its inputs are float16 and int8") in found
+    _, findings = worked(tmp_path, MATMUL, {"a": FP16, "b": INT8, "y": INT8}, {})
+    assert ("mixed-inputs", "MatMul: its inputs are float16 and int8") in findings
     for same in (FP16, INT8):
-        _, found = worked(tmp_path, MATMUL, {"a": same, "b": same, "y": same}, {})
-        assert found == []
+        _, findings = worked(tmp_path, MATMUL, {"a": same, "b": same, "y": same}, {})
+        assert findings == []
 
 
 def test_fused_activation_carries_the_encoding(tmp_path: Path) -> None:
@@ -152,9 +152,9 @@ def test_fused_activation_carries_the_encoding(tmp_path: Path) -> None:
       y = Conv(x, w)
       z = Relu(y)
     }"""
-    rows, found = worked(tmp_path, model, {"x": INT16, "z": INT16}, {"w": INT8})
+    rows, findings = worked(tmp_path, model, {"x": INT16, "z": INT16}, {"w": INT8})
     assert [(row.runs, row.coverage) for row in rows.values()] == [("int16", "full"), ("int16", "full")]
-    assert found == []
+    assert findings == []
 
 
 def test_data_movement_keeps_its_input(tmp_path: Path) -> None:
@@ -163,9 +163,9 @@ def test_data_movement_keeps_its_input(tmp_path: Path) -> None:
       y = Relu(x)
       z = Transpose<perm = [1,0]>(y)
     }"""
-    rows, found = worked(tmp_path, model, {"x": INT16, "y": INT16}, {})
+    rows, findings = worked(tmp_path, model, {"x": INT16, "y": INT16}, {})
     assert (rows["z"].runs, rows["z"].coverage) == ("int16", "none")
-    assert found == []
+    assert findings == []
 
 
 ADD = """<ir_version: 8, opset_import: ["" : 13]>
@@ -176,25 +176,25 @@ net (float[2] a, float[2] b) => (float[2] z) {
 
 
 def test_int32_wants_every_input_and_output(tmp_path: Path) -> None:
-    _, found = worked(tmp_path, ADD, {"a": INT32, "b": INT32, "y": INT32}, {})
-    assert not [rule for rule, _ in found if rule == "int32-incomplete" and "Add" in _]
-    _, found = worked(tmp_path, ADD, {"a": INT32, "y": INT32}, {})
-    assert ("int32-incomplete", "Add: 'a' is overridden to int32, 'b' is not") in found
+    _, findings = worked(tmp_path, ADD, {"a": INT32, "b": INT32, "y": INT32}, {})
+    assert not [rule for rule, _ in findings if rule == "int32-incomplete" and "Add" in _]
+    _, findings = worked(tmp_path, ADD, {"a": INT32, "y": INT32}, {})
+    assert ("int32-incomplete", "Add: 'a' is overridden to int32, 'b' is not") in findings
 
 
 def test_int32_is_not_for_weights(tmp_path: Path) -> None:
-    _, found = worked(tmp_path, CHAIN, {"conv1_1": INT32}, {})
-    assert ("int32-with-weights", "Conv: its output is overridden to int32, but it has weights") in found
+    _, findings = worked(tmp_path, CHAIN, {"conv1_1": INT32}, {})
+    assert ("int32-with-weights", "Conv: its output is overridden to int32, but it has weights") in findings
     # An int32 bias is another matter.
-    _, found = worked(tmp_path, CHAIN, {"conv1_1": INT8}, {"conv1_b_0": INT32})
-    assert not [rule for rule, _ in found if rule.startswith("int32")]
+    _, findings = worked(tmp_path, CHAIN, {"conv1_1": INT8}, {"conv1_b_0": INT32})
+    assert not [rule for rule, _ in findings if rule.startswith("int32")]
 
 
 def test_biases_without_entry(tmp_path: Path) -> None:
-    _, found = worked(tmp_path, CHAIN, {"conv1_1": INT8}, {})
-    assert ("bias-bits", "biases without an encoding: 3; they become 8 bits wide") in found
-    _, found = worked(tmp_path, CHAIN, {"conv1_1": INT8}, {}, DlcKind(True, bias_bitwidth=32))
-    assert not [rule for rule, _ in found if rule == "bias-bits"]
+    _, findings = worked(tmp_path, CHAIN, {"conv1_1": INT8}, {})
+    assert ("bias-bits", "biases without an encoding: 3; they become 8 bits wide") in findings
+    _, findings = worked(tmp_path, CHAIN, {"conv1_1": INT8}, {}, DlcKind(True, bias_bitwidth=32))
+    assert not [rule for rule, _ in findings if rule == "bias-bits"]
 
 
 def test_what_a_bias_becomes(tmp_path: Path) -> None:
@@ -202,8 +202,8 @@ def test_what_a_bias_becomes(tmp_path: Path) -> None:
     activations, params = {"conv1_1": INT8, "conv2_1": FP16}, {"conv3_w_0": FP32, "conv3_b_0": INT8}
 
     def becomes(kind: DlcKind) -> tuple[list[str], list[str]]:
-        rows, found = worked(tmp_path, CHAIN, activations, params, kind)
-        said = sorted(message for rule, message in found if rule == "bias-bits")
+        rows, findings = worked(tmp_path, CHAIN, activations, params, kind)
+        said = sorted(message for rule, message in findings if rule == "bias-bits")
         return [row.bias_runs for row in rows.values()], said
 
     integers = "biases without an encoding: 1; they become 8 bits wide"
@@ -234,16 +234,16 @@ def test_an_op_without_bias_has_none(tmp_path: Path) -> None:
       y = MatMul(x, w)
       z = Gemm(y, w)
     }"""
-    rows, found = worked(tmp_path, model, {"y": FP16, "z": FP16}, {"w": FP16})
+    rows, findings = worked(tmp_path, model, {"y": FP16, "z": FP16}, {"w": FP16})
     assert [(row.bias, row.bias_runs) for row in rows.values()] == [("", "")] * 2
-    assert not [rule for rule, _ in found if rule == "bias-bits"]
+    assert not [rule for rule, _ in findings if rule == "bias-bits"]
 
 
 def test_the_message_tells_both_widths(tmp_path: Path) -> None:
     kind = DlcKind(True, float_bias_bitwidth=32)
-    _, found = worked(tmp_path, CHAIN, {"conv1_1": FP16}, {}, kind)
+    _, findings = worked(tmp_path, CHAIN, {"conv1_1": FP16}, {}, kind)
     assert (
         "float-spread",
         "Conv: its output is float16, so weight without entry becomes float16 too and"
         " bias without entry becomes float32",
-    ) in found
+    ) in findings

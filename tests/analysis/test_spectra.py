@@ -108,16 +108,16 @@ def front_end(tmp_path: Path, **changes: bool) -> Path:
 
 @pytest.mark.parametrize("pair", [False, True])
 def test_root_and_logarithm_make_one_spectrum(pair: bool, tmp_path: Path) -> None:
-    (found,) = find_spectra(ModelView(read(front_end(tmp_path, pair=pair)), Target()))
+    (spectrum,) = find_spectra(ModelView(read(front_end(tmp_path, pair=pair)), Target()))
     squares = ["s"] if pair else ["rr", "ii"]
-    assert found.root.op_type == "Log"
-    assert found.transform is not None and found.transform.output(0) == "c"
-    assert found.tensors == ("c", *squares, "power", "magnitude", "bands", "floored", "y")
+    assert spectrum.root.op_type == "Log"
+    assert spectrum.transform is not None and spectrum.transform.output(0) == "c"
+    assert spectrum.tensors == ("c", *squares, "power", "magnitude", "bands", "floored", "y")
 
 
 def test_a_learned_transform_counts_before_a_filter_bank(tmp_path: Path) -> None:
-    (found,) = find_spectra(ModelView(read(front_end(tmp_path, random=True)), Target()))
-    assert found.transform is None
+    (spectrum,) = find_spectra(ModelView(read(front_end(tmp_path, random=True)), Target()))
+    assert spectrum.transform is None
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float8e4m3fn", "uint16"])
@@ -140,14 +140,14 @@ def test_plan_keeps_a_spectrum_float_where_the_chip_can(
     path, file = front_end(tmp_path), tmp_path / "over.json"
     for soc, count in (("SM8550", 8), ("SM7325", 0)):
         main(["plan", "--soc", soc, "--format", "json", str(path), "--emit-overrides", str(file)])
-        made = json.loads(capsys.readouterr().out)
-        assert len(made["activations"]["float_by_overrides"]) == count
+        data = json.loads(capsys.readouterr().out)
+        assert len(data["activations"]["float_by_overrides"]) == count
         written = json.loads(file.read_text())
         entries = written["activation_encodings"] | written["param_encodings"]
         in_float = {name for name, (entry, *_) in entries.items() if entry["dtype"] == "float"}
         assert ("dft" in in_float) == bool(count)
         assert ("bank" in in_float) == bool(count)
-        assert ("float" in json.dumps(made["first"])) == bool(count)
+        assert ("float" in json.dumps(data["first"])) == bool(count)
 
 
 def test_the_rule_leaves_out_what_an_override_file_keeps_float(
@@ -159,10 +159,13 @@ def test_the_rule_leaves_out_what_an_override_file_keeps_float(
         command = ["check", "--isolated", "--soc", "SM8550", "--quantize", "--format", "json", str(path)]
         main([*command, "--encodings", str(file)])
         report = json.loads(capsys.readouterr().out)["files"]
-        found = [
-            item for each in report for item in each["findings"] if item["rule"] == "quantization/spectrum"
+        findings = [
+            finding
+            for each in report
+            for finding in each["findings"]
+            if finding["rule"] == "quantization/spectrum"
         ]
-        return found[0]["evidence"]["tensors"] if found else None
+        return findings[0]["evidence"]["tensors"] if findings else None
 
     main(["plan", "--soc", "SM8550", "--format", "json", str(path), "--emit-overrides", str(file)])
     capsys.readouterr()

@@ -24,14 +24,14 @@ def confirmation(*relations: tuple[str, Relation], **parts: str) -> Confirmation
 
 
 def tally() -> agreement.Tally:
-    found = agreement.Tally("models")
-    found.add(
+    counts = agreement.Tally("models")
+    counts.add(
         confirmation(("Relu", Relation.AGREED), ("Or", Relation.FALSE_ALARM), ("If", Relation.UNJUDGED))
     )
-    found.add(confirmation(("Relu", Relation.MISSED), failure="compiling fails"))
-    found.add(confirmation(("Neg", Relation.MISSED), ("Neg", Relation.WRAPPER)))
-    found.add(confirmation(unasked="no input"))
-    return found
+    counts.add(confirmation(("Relu", Relation.MISSED), failure="compiling fails"))
+    counts.add(confirmation(("Neg", Relation.MISSED), ("Neg", Relation.WRAPPER)))
+    counts.add(confirmation(unasked="no input"))
+    return counts
 
 
 def test_one_row_per_folder() -> None:
@@ -55,8 +55,8 @@ def test_one_row_per_op_that_disagrees() -> None:
 
 
 def test_disagreements_name_their_place() -> None:
-    (found,) = agreement.disagreements(confirmation(("Relu", Relation.AGREED), ("Or", Relation.FALSE_ALARM)))
-    assert (found["op"], found["node"], found["relation"], found["clean"]) == ("Or", 1, "false-alarm", True)
+    (line,) = agreement.disagreements(confirmation(("Relu", Relation.AGREED), ("Or", Relation.FALSE_ALARM)))
+    assert (line["op"], line["node"], line["relation"], line["clean"]) == ("Or", 1, "false-alarm", True)
 
 
 def test_without_the_backend(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ import models
 @pytest.mark.parametrize("external", [False, True])
 @pytest.mark.parametrize("kind", ["transformer", "resnet", "trained resnet", "vgg", "chain"])
 def test_small_model_runs(tmp_path: Path, kind: str, external: bool) -> None:
-    made = {
+    model = {
         "transformer": lambda: models.transformer(64, 2, 8, 50),
         "resnet": lambda: models.resnet((4, 8), (1, 2)),
         "trained resnet": lambda: models.resnet((4, 8), (1, 2), trained=True),
@@ -25,10 +25,10 @@ def test_small_model_runs(tmp_path: Path, kind: str, external: bool) -> None:
         "chain": lambda: models.chain(50),
     }[kind]()
     path = tmp_path / "m.onnx"
-    models.write(made, path, external)
+    models.write(model, path, external)
     onnx.checker.check_model(path, full_check=True)
     session = onnxruntime.InferenceSession(path)
-    (given,) = session.get_inputs()
-    dtype = np.int64 if "int64" in given.type else np.float32
-    (result,) = session.run(None, {given.name: np.ones(given.shape, dtype)})
+    (model_input,) = session.get_inputs()
+    dtype = np.int64 if "int64" in model_input.type else np.float32
+    (result,) = session.run(None, {model_input.name: np.ones(model_input.shape, dtype)})
     assert np.isfinite(result).all()

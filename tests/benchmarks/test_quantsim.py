@@ -42,27 +42,27 @@ def test_what_has_no_entry_stays_float(tmp_path: Path) -> None:
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, 3, 3])],
         stored,
     )
-    path, given = tmp_path / "m.onnx", tmp_path / "m.encodings"
+    path, encodings_path = tmp_path / "m.onnx", tmp_path / "m.encodings"
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     entry = {"bitwidth": 8, "scale": 0.02, "offset": -128}
     entries = {"activation_encodings": {name: [entry] for name in ("x", "offset", "y")}}
     entries["param_encodings"] = {"w": [entry]}
-    given.write_text(json.dumps({"version": "0.6.1", **entries}))
+    encodings_path.write_text(json.dumps({"version": "0.6.1", **entries}))
     view = ModelView(read(path), Target((Runtime.HTP,), kind=DlcKind(True, 8)))
     sample = {"x": random.normal(size=(1, 2, 3, 3)).astype(np.float32)}
-    document = read_encodings(given)
+    document = read_encodings(encodings_path)
     prepared = prepare(view, Samples("", (lambda: sample,)), Settings(8, 8, 8, True), document)
     assert {"c", "s"} <= prepared.scheme.activations.keys()
     alike = quantsim.as_in_file(prepared.scheme, document, prepared.network, 8)
     assert alike.activations.keys() == {"x", "spread", "y"}
     assert alike.params.keys() == {"w"}
     assert (alike.biases, alike.float_biases) == ({}, True)
-    found = prepared.evaluator.run(sample, alike, keep=["c", "s"])
+    outputs = prepared.evaluator.run(sample, alike, keep=["c", "s"])
     stored_x, weight = (prepared.scheme.activations["x"], prepared.scheme.params["w"])
     values = weight.rounded(prepared.network.constants["w"])[:, :, 0, 0]
-    made = np.einsum("oi,nihw->nohw", values, stored_x.rounded(sample["x"]))
-    made += prepared.network.constants["b"].reshape(1, 4, 1, 1)
-    assert found["c"] == pytest.approx(made, abs=1e-5)  # neither rounded, nor with an int32 bias
+    product = np.einsum("oi,nihw->nohw", values, stored_x.rounded(sample["x"]))
+    product += prepared.network.constants["b"].reshape(1, 4, 1, 1)
+    assert outputs["c"] == pytest.approx(product, abs=1e-5)  # neither rounded, nor with an int32 bias
 
 
 def test_figures_of_a_cell() -> None:

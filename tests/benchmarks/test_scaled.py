@@ -28,11 +28,11 @@ def test_equalized(tmp_path: Path, model: onnx.ModelProto, pairs: int) -> None:
     source, once, twice = (tmp_path / f"{name}.onnx" for name in ("source", "once", "twice"))
     onnx.save(model, source)
     onnx.checker.check_model(source, full_check=True)
-    found = write_equalized(source, once, Options(runs=20))
-    assert (found.pairs, found.left_alone, found.unconverged) == (pairs, (), 0)
-    assert found.checked is not None
-    assert found.checked.largest_relative < 1e-4
-    worst = sorted(found.layers, key=lambda row: row.chain_sqnr_before)[:5]
+    outcome = write_equalized(source, once, Options(runs=20))
+    assert (outcome.pairs, outcome.left_alone, outcome.unconverged) == (pairs, (), 0)
+    assert outcome.checked is not None
+    assert outcome.checked.largest_relative < 1e-4
+    worst = sorted(outcome.layers, key=lambda row: row.chain_sqnr_before)[:5]
     assert all(row.chain_sqnr_after > row.chain_sqnr_before + 20 for row in worst)
     assert all(row.sqnr_after > row.sqnr_before for row in worst)
     assert not write_equalized(once, twice, Options()).changed

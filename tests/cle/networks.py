@@ -98,7 +98,7 @@ class Network:
 
 def initializers(path: Path) -> dict[str, Array]:
     """Every initializer of a model by name."""
-    return {item.name: numpy_helper.to_array(item) for item in onnx.load(path).graph.initializer}
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
 
 
 def run(path: Path, feed: Array) -> Array:
@@ -124,7 +124,7 @@ def pair(**changes: Any) -> Network:
         "w2": random.standard_normal((3, 4, 1, 1)),
         "b2": random.standard_normal(3),
     }
-    made = Network(2, dtype=changes.pop("dtype", np.float32))
+    network = Network(2, dtype=changes.pop("dtype", np.float32))
     for name, value in {**values, **changes}.items():
-        made.value(np.asarray(value), name)
-    return made.add("Conv", "w1", "b1").add("Relu").add("Conv", "w2", "b2")
+        network.value(np.asarray(value), name)
+    return network.add("Conv", "w1", "b1").add("Relu").add("Conv", "w2", "b2")

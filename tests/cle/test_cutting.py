@@ -37,9 +37,9 @@ def saved(tmp_path: Path, gamma: tuple[float, float], beta: tuple[float, float])
 
 
 def cut(path: Path) -> ClipLoss:
-    found = cuts(ModelView(read(path), Target()).cle.pairs)
-    assert (len(found.known), found.unknown) == (1, 0)
-    return found.known[0]
+    clipped = cuts(ModelView(read(path), Target()).cle.pairs)
+    assert (len(clipped.known), clipped.unknown) == (1, 0)
+    return clipped.known[0]
 
 
 @pytest.mark.parametrize(
@@ -49,18 +49,18 @@ def cut(path: Path) -> ClipLoss:
 def test_numbers_are_those_of_normal_channels(
     gamma: tuple[float, float], beta: tuple[float, float], tmp_path: Path
 ) -> None:
-    found = cut(saved(tmp_path, gamma, beta))
+    loss = cut(saved(tmp_path, gamma, beta))
     values = np.random.default_rng(0).normal(beta, gamma, (400_000, 2))
     clipped, open_above = np.clip(values, 0, 6), np.maximum(values, 0)
     kept = 10 * math.log10((clipped**2).sum() / ((open_above - clipped) ** 2).sum())
-    assert found.share == pytest.approx((values > 6).mean(), abs=2e-3)
-    assert found.kept == pytest.approx(kept, abs=0.2)
+    assert loss.share == pytest.approx((values > 6).mean(), abs=2e-3)
+    assert loss.kept == pytest.approx(kept, abs=0.2)
 
 
 def test_nothing_above_the_bound_keeps_everything(tmp_path: Path) -> None:
-    found = cut(saved(tmp_path, (0.0, 0.0), (1.0, 2.0)))
-    assert (found.share, found.destroys) == (0.0, False)
-    assert found.kept > 100
+    loss = cut(saved(tmp_path, (0.0, 0.0), (1.0, 2.0)))
+    assert (loss.share, loss.destroys) == (0.0, False)
+    assert loss.kept > 100
 
 
 def test_replacing_is_refused_where_it_destroys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,7 +97,7 @@ def test_plan_asks_for_no_equalization_that_destroys(
     for gamma, beta, choice in (((4.0, 1.0), (5.0, 0.5), "no"), ((2.0, 1.0), (1.0, 0.5), "yes")):
         main(["plan", "--runtime", "dsp", "--format", "json", str(saved(tmp_path, gamma, beta))])
         advice = json.loads(capsys.readouterr().out)["advice"]
-        assert next(item["choice"] for item in advice if item["topic"] == "CLE") == choice
+        assert next(advice["choice"] for advice in advice if advice["topic"] == "CLE") == choice
 
 
 def chain(tmp_path: Path, length: int, gamma: float) -> Path:
@@ -137,7 +137,7 @@ def test_small_changes_of_many_clips_add_up(
     assert known.together == pytest.approx(known.known[0].kept - 10 * math.log10(length), abs=1e-9)
     main(["plan", "--runtime", "dsp", "--format", "json", str(path)])
     advice = json.loads(capsys.readouterr().out)["advice"]
-    assert next(item["choice"] for item in advice if item["topic"] == "CLE") == choice
+    assert next(advice["choice"] for advice in advice if advice["topic"] == "CLE") == choice
     main(["check", "--isolated", "--runtime", "dsp", "--quantize", "--format", "json", str(path)])
     findings = json.loads(capsys.readouterr().out)["files"][0]["findings"]
     help = next(finding["help"] for finding in findings if finding["rule"] == "cle/pairs")

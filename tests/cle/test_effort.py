@@ -25,10 +25,10 @@ def test_effort_ends_and_the_factors_are_those_so_far() -> None:
     chain = [weight_of(random.standard_normal((4, 4, 1)) * [[[10.0**i]]]) for i in range(8)]
     frozen = [np.zeros(4, bool)] * 7
     effort = Effort()
-    found = equalizing_factors(chain, frozen, [False] * 7, effort)
-    assert effort.spent and not found.converged
-    assert found.changes
-    assert all(np.isfinite(factor).all() and (factor > 0).all() for factor in found.factors)
+    scaled = equalizing_factors(chain, frozen, [False] * 7, effort)
+    assert effort.spent and not scaled.converged
+    assert scaled.changes
+    assert all(np.isfinite(factor).all() and (factor > 0).all() for factor in scaled.factors)
     after = equalizing_factors(chain, frozen, [False] * 7, effort)  # for which nothing is left
     assert not after.changes
 

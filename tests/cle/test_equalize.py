@@ -29,13 +29,13 @@ def random_network(seed: int, spread: float) -> Network:
     """A chain of convolutions of every kind, with what may lie between."""
     choose, random = pick.Random(seed), np.random.default_rng(seed)
     channels = choose.choice([1, 2, 4])
-    made = Network(channels)
+    network = Network(channels)
     for _ in range(choose.randint(2, 5)):
         kind = choose.choice(["dense", "grouped", "depthwise", "transposed"])
         outputs = channels if kind == "depthwise" else 2 * choose.randint(1, 4)
         group = {"depthwise": channels, "grouped": 2 if channels > 1 else 1}.get(kind, 1)
         attributes: dict[str, Any] = {"pads": [1] * 4} if choose.random() < 0.5 else {}
-        made.conv(
+        network.conv(
             random, outputs, channels, 3 if attributes else 1, group, spread,
             bias=choose.random() < 0.5, norm=choose.random() < 0.6, transposed=kind == "transposed",
             **attributes,
@@ -43,26 +43,26 @@ def random_network(seed: int, spread: float) -> Network:
         channels = outputs
         between = choose.choice(["", "Relu", "LeakyRelu", "PRelu", "MaxPool", "Pad", "Sigmoid"])
         if between == "PRelu":
-            made.add(between, made.value(random.random((channels, 1, 1))))
+            network.add(between, network.value(random.random((channels, 1, 1))))
         elif between == "MaxPool":
-            made.add(between, kernel_shape=[2, 2], pads=[0, 0, 1, 1])
+            network.add(between, kernel_shape=[2, 2], pads=[0, 0, 1, 1])
         elif between == "Pad":
-            made.add(between, "pads")
-            made.values["pads"] = np.array([0, 0, 1, 1, 0, 0, 0, 0])
+            network.add(between, "pads")
+            network.values["pads"] = np.array([0, 0, 1, 1, 0, 0, 0, 0])
         elif between:
-            made.add(between)
-    return made
+            network.add(between)
+    return network
 
 
 @example(104880, 1.0)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 2.5))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_outputs_stay_and_a_second_run_changes_nothing(tmp_path: Path, seed: int, spread: float) -> None:
-    made = random_network(seed, spread)
-    source, once, twice = made.save(tmp_path), tmp_path / "once.onnx", tmp_path / "twice.onnx"
-    found = write_equalized(source, once, EXTENDED)
-    assert found.unconverged == 0
-    feed = np.random.default_rng(0).standard_normal((1, made.channels, 8, 8)).astype(np.float32)
+    network = random_network(seed, spread)
+    source, once, twice = network.save(tmp_path), tmp_path / "once.onnx", tmp_path / "twice.onnx"
+    outcome = write_equalized(source, once, EXTENDED)
+    assert outcome.unconverged == 0
+    feed = np.random.default_rng(0).standard_normal((1, network.channels, 8, 8)).astype(np.float32)
     before = run(source, feed)
     if np.abs(before).max() > 1e-30:
         # A Sigmoid after large numbers that cancel magnifies rounding, whoever rounds: what a change of the
@@ -77,15 +77,15 @@ def test_outputs_stay_and_a_second_run_changes_nothing(tmp_path: Path, seed: int
 
 def test_threads_and_pieces_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = random_network(11, 1.5).save(tmp_path)
-    found = write_equalized(source, tmp_path / "once.onnx", EXTENDED)
-    assert found.changed
+    outcome = write_equalized(source, tmp_path / "once.onnx", EXTENDED)
+    assert outcome.changed
     monkeypatch.setattr("dlclint.analysis.weights.reading.WORTH_THREADS", 1)
     monkeypatch.setattr("dlclint.analysis.weights.reading._cores", lambda: 3)
     write_equalized(source, tmp_path / "threads.onnx", EXTENDED)
     assert (tmp_path / "threads.onnx").read_bytes() == (tmp_path / "once.onnx").read_bytes()
     monkeypatch.setattr("dlclint.analysis.cle.cells._PIECE", 1)
     pieces = write_equalized(source, tmp_path / "pieces.onnx", EXTENDED)
-    for row, other in zip(found.layers, pieces.layers, strict=True):
+    for row, other in zip(outcome.layers, pieces.layers, strict=True):
         assert row.chain_sqnr_after == pytest.approx(other.chain_sqnr_after, abs=1e-3)
     for name, values in initializers(tmp_path / "once.onnx").items():
         np.testing.assert_allclose(initializers(tmp_path / "pieces.onnx")[name], values, rtol=1e-4)
@@ -93,22 +93,22 @@ def test_threads_and_pieces_change_nothing(tmp_path: Path, monkeypatch: pytest.M
 
 def bottleneck(spread: float = 1.5, norm: bool = True, activation: str = "Relu") -> Network:
     random = np.random.default_rng(1)
-    made = Network(4).conv(random, 16, 4, spread=spread, norm=norm)
-    made.add(activation) if activation else None
-    made.conv(random, 16, 16, 3, 16, spread, norm=norm, pads=[1] * 4)
-    made.add(activation) if activation else None
-    return made.conv(random, 8, 16, spread=spread, norm=norm)
+    network = Network(4).conv(random, 16, 4, spread=spread, norm=norm)
+    network.add(activation) if activation else None
+    network.conv(random, 16, 16, 3, 16, spread, norm=norm, pads=[1] * 4)
+    network.add(activation) if activation else None
+    return network.conv(random, 8, 16, spread=spread, norm=norm)
 
 
 def test_weights_rise_out_of_the_noise(tmp_path: Path) -> None:
-    found = write_equalized(bottleneck().save(tmp_path), tmp_path / "o.onnx", Options(runs=20))
-    assert (found.pairs, len(found.layers), found.left_alone) == (2, 3, ())
-    before = min(row.chain_sqnr_before for row in found.layers)
-    after = min(row.chain_sqnr_after for row in found.layers)
+    outcome = write_equalized(bottleneck().save(tmp_path), tmp_path / "o.onnx", Options(runs=20))
+    assert (outcome.pairs, len(outcome.layers), outcome.left_alone) == (2, 3, ())
+    before = min(row.chain_sqnr_before for row in outcome.layers)
+    after = min(row.chain_sqnr_after for row in outcome.layers)
     assert after > before + 6
-    assert found.checked is not None
-    assert found.checked.runs == 20
-    assert found.checked.largest_relative < 1e-4
+    assert outcome.checked is not None
+    assert outcome.checked.runs == 20
+    assert outcome.checked.largest_relative < 1e-4
 
 
 def test_batchnorm_stays_and_takes_the_factors(tmp_path: Path) -> None:
@@ -141,12 +141,12 @@ def test_an_output_beside_another_is_written_whole_or_not_at_all(
 def linear_pair(pads: list[int], activation: bool, gamma: float = 1.0, norm: bool = True) -> Network:
     """A pair whose first batch normalization has a mean of 10 in every channel."""
     random = np.random.default_rng(2)
-    made = Network(3).conv(random, 6, 3)
+    network = Network(3).conv(random, 6, 3)
     norms = [np.full(6, gamma), np.full(6, 10.0), np.zeros(6), np.ones(6)]
-    made.add("BatchNormalization", *map(made.value, norms))
+    network.add("BatchNormalization", *map(network.value, norms))
     if activation:
-        made.add("Relu")
-    return made.conv(random, 6, 6, 3, norm=norm, pads=pads)
+        network.add("Relu")
+    return network.conv(random, 6, 6, 3, norm=norm, pads=pads)
 
 
 ABSORPTIONS = [
@@ -176,8 +176,8 @@ def test_high_bias(
 ) -> None:
     source = linear_pair([pad] * 4, activation, gamma, norm).save(tmp_path)
     output = tmp_path / "o.onnx"
-    found = write_equalized(source, output, Options(high_bias=how))
-    assert found.absorbed == channels
+    outcome = write_equalized(source, output, Options(high_bias=how))
+    assert outcome.absorbed == channels
     feed = 20 * np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
     assert (relative(run(source, feed), run(output, feed)) < 1e-4) is same
     if channels:
@@ -189,9 +189,9 @@ def test_high_bias(
 
 def test_relu6_is_kept_unless_asked(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
-    made = Network(3).conv(random, 6, 3, spread=1.5)
-    made.add("Clip", made.value(np.array(0.0), "low"), made.value(np.array(6.0), "high"))
-    source = made.conv(random, 4, 6, spread=1.5).save(tmp_path)
+    network = Network(3).conv(random, 6, 3, spread=1.5)
+    network.add("Clip", network.value(np.array(0.0), "low"), network.value(np.array(6.0), "high"))
+    source = network.conv(random, 4, 6, spread=1.5).save(tmp_path)
     output = tmp_path / "o.onnx"
     kept = write_equalized(source, output, Options())
     assert not kept.changed
@@ -225,9 +225,9 @@ def test_open_dimensions_are_given_as_to_the_converter(
 ) -> None:
     """The network takes one height only, which none of those is that are tried unasked."""
     random = np.random.default_rng(7)
-    made = Network(3).conv(random, 4, 3, spread=1.0).add("Relu").conv(random, 2, 4, spread=1.0)
-    made.add("Reshape", "shape")
-    model = made.model()
+    network = Network(3).conv(random, 4, 3, spread=1.0).add("Relu").conv(random, 2, 4, spread=1.0)
+    network.add("Reshape", "shape")
+    model = network.model()
     model.graph.initializer.append(numpy_helper.from_array(np.array([1, 2, 320, 8]), "shape"))
     height = model.graph.input[0].type.tensor_type.shape.dim[2]
     height.Clear()
@@ -267,11 +267,11 @@ def test_report_of_weights_without_noise_and_pairs_left_alone(
 
 
 def test_reasons_are_told_four_at_most(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made = Network(2)
+    network = Network(2)
     for _ in range(7):
-        made.add("Conv", made.value(np.full((2, 2, 1, 1), np.nan))).add("MaxPool", kernel_shape=[1, 1])
-        made.add("Conv", made.value(np.ones((2, 2, 1, 1)))).add("Softmax")
-    source = made.save(tmp_path)
+        network.add("Conv", network.value(np.full((2, 2, 1, 1), np.nan))).add("MaxPool", kernel_shape=[1, 1])
+        network.add("Conv", network.value(np.ones((2, 2, 1, 1)))).add("Softmax")
+    source = network.save(tmp_path)
     assert main(["equalize", str(source), "-o", str(tmp_path / "o.onnx")]) == 0
     assert "--extended finds 7 pairs more" in capsys.readouterr().out
     assert main(["equalize", str(source), "-o", str(tmp_path / "o.onnx"), "--extended"]) == 0
@@ -311,10 +311,10 @@ def test_what_cannot_be_done_is_one_line(
 def test_no_chain_is_left_worse_than_it_was(seed: int, tmp_path: Path) -> None:
     """Some of these networks have pairs that would lose; those are refused, with the number."""
     random = np.random.default_rng(seed)
-    made = Network(3)
+    network = Network(3)
     for inputs, outputs in ((3, 8), (8, 4), (4, 8), (8, 5)):
-        made.conv(random, outputs, inputs, spread=(seed % 4) * 0.2).add("Relu")
-    outcome = write_equalized(made.save(tmp_path), tmp_path / "o.onnx", Options())
+        network.conv(random, outputs, inputs, spread=(seed % 4) * 0.2).add("Relu")
+    outcome = write_equalized(network.save(tmp_path), tmp_path / "o.onnx", Options())
     for chain in {row.chain for row in outcome.layers}:
         rows = [row for row in outcome.layers if row.chain == chain]
         before = sum(10 ** (-row.chain_sqnr_before / 10) for row in rows)

@@ -39,10 +39,10 @@ def matching(path: Path, extended: bool = False) -> Matching:
     ],
 )
 def test_light_networks(name: str, convolutions: int, whole: int, bare: int, outside: dict[str, int]) -> None:
-    found = matching(LIGHT / f"light_{name}.onnx")
-    assert len(found.convolutions) == convolutions
-    assert Counter(pair.is_whole for pair in found.pairs) == Counter({True: whole, False: bare})
-    assert Counter(stop.at for stop in found.outside()) == outside
+    matches = matching(LIGHT / f"light_{name}.onnx")
+    assert len(matches.convolutions) == convolutions
+    assert Counter(pair.is_whole for pair in matches.pairs) == Counter({True: whole, False: bare})
+    assert Counter(stop.at for stop in matches.outside()) == outside
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no sample models beside this checkout")
@@ -51,8 +51,8 @@ def test_light_networks(name: str, convolutions: int, whole: int, bare: int, out
     [("ultraface_rfb_320", 27, 8, 35), ("yunet_n_320_320", 0, 23, 40), ("silero_vad_16k_op15", 0, 3, 3)],
 )
 def test_samples(name: str, whole: int, bare: int, extended: int) -> None:
-    found = matching(SHARED / f"{name}.onnx")
-    assert Counter(pair.is_whole for pair in found.pairs) == Counter({True: whole, False: bare})
+    matches = matching(SHARED / f"{name}.onnx")
+    assert Counter(pair.is_whole for pair in matches.pairs) == Counter({True: whole, False: bare})
     assert len(matching(SHARED / f"{name}.onnx", extended=True).pairs) == extended
 
 
@@ -106,11 +106,11 @@ def test_every_convolution_is_accounted_for(tmp_path: Path) -> None:
     body = (
         "c = Conv(x, w) a = Relu(c) d = Conv(a, w) s = Sigmoid(d) e = Conv(s, w) f = Conv(x, w) y = Add(e, f)"
     )
-    found = matching(parsed(tmp_path, body))
-    outside = {stop.conv.outputs[0]: stop.obstacle for stop in found.outside()}
-    assert [pair.first.outputs[0] for pair in found.pairs] == ["c"]
+    matches = matching(parsed(tmp_path, body))
+    outside = {stop.conv.outputs[0]: stop.obstacle for stop in matches.outside()}
+    assert [pair.first.outputs[0] for pair in matches.pairs] == ["c"]
     assert outside == {"e": PairObstacle.CHAIN, "f": PairObstacle.CHAIN}
-    assert found.stops[found.pairs[0].second.key].obstacle is PairObstacle.ACTIVATION
+    assert matches.stops[matches.pairs[0].second.key].obstacle is PairObstacle.ACTIVATION
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,10 @@ def whole(values: Array, group: int, transposed: bool) -> Floats:
     if transposed:
         shaped = shaped.swapaxes(1, 2)
     _, height, width, size = shaped.shape
-    found = np.full((group * height, group * width, size), np.nan)
+    assembled = np.full((group * height, group * width, size), np.nan)
     for number, part in enumerate(shaped):
-        found[number * height : (number + 1) * height, number * width : (number + 1) * width] = part
-    return found
+        assembled[number * height : (number + 1) * height, number * width : (number + 1) * width] = part
+    return assembled
 
 
 def read(piece: int) -> mock._patch[int]:
@@ -67,7 +67,7 @@ def test_pieces_come_to_the_whole(
     with read(piece):
         weight = survey(cells, np.ones(cells.outputs))
         while True:
-            found, complete = measured_weight(cells, weight.peaks, outputs, inputs)
+            measured, complete = measured_weight(cells, weight.peaks, outputs, inputs)
             if complete:
                 break
         sums = cells.weighted_sums(inputs)
@@ -78,7 +78,7 @@ def test_pieces_come_to_the_whole(
         "input_energy": np.nansum(np.square(by_output), axis=(0, 2)),
     }
     for name, numbers in expected.items():
-        np.testing.assert_allclose(getattr(found, name), numbers, rtol=1e-5, atol=1e-30, err_msg=name)
+        np.testing.assert_allclose(getattr(measured, name), numbers, rtol=1e-5, atol=1e-30, err_msg=name)
     np.testing.assert_allclose(
         weight.peaks.output_ranges(inputs), np.nanmax(np.abs(by_input), axis=(1, 2)), rtol=1e-6
     )

@@ -31,10 +31,10 @@ def weight_of(values: Floats, group: int = 1, transposed: bool = False) -> Weigh
 def dense(values: Floats, group: int = 1) -> Floats:
     """The largest magnitude of each cell as a matrix [out, in] of all channels, zero outside the groups."""
     outputs, width = values.shape[:2]
-    found = np.zeros((outputs, group * width), np.float32)
+    whole = np.zeros((outputs, group * width), np.float32)
     for row, column in enumerate(np.arange(outputs) // (outputs // group) * width):
-        found[row, column : column + width] = np.abs(values[row]).max(axis=1)
-    return found
+        whole[row, column : column + width] = np.abs(values[row]).max(axis=1)
+    return whole
 
 
 @st.composite
@@ -43,7 +43,7 @@ def chains(draw: st.DrawFn) -> list[tuple[Floats, int]]:
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     spread = draw(st.floats(0, 4))
     inputs = draw(st.sampled_from([1, 2, 4, 8]))
-    found = []
+    collected = []
     for _ in range(draw(st.integers(2, 5))):
         kind = draw(st.sampled_from(["dense", "grouped", "depthwise"]))
         group = {"dense": 1, "grouped": 2 if inputs > 1 else 1, "depthwise": inputs}[kind]
@@ -53,13 +53,13 @@ def chains(draw: st.DrawFn) -> list[tuple[Floats, int]]:
         weight *= np.exp(spread * random.standard_normal((1, inputs // group, 1)))
         if draw(st.booleans()):
             weight[draw(st.integers(0, outputs - 1))] = 0.0
-        found.append((weight, group))
+        collected.append((weight, group))
         inputs = outputs
-    return found
+    return collected
 
 
 def settle(chain: list[tuple[Floats, int]], whole_powers: bool = False) -> Scaled:
-    weights = [weight_of(*item) for item in chain]
+    weights = [weight_of(*layer) for layer in chain]
     frozen = [np.zeros(weight.cells.outputs, bool) for weight in weights[:-1]]
     return equalizing_factors(weights, frozen, [whole_powers] * len(frozen))
 
@@ -68,22 +68,22 @@ def scaled_ranges(
     chain: list[tuple[Floats, int]], factors: tuple[Floats, ...]
 ) -> list[tuple[Floats, Floats]]:
     """Output range of the first and input range of the second for each link, from the whole weights."""
-    found = []
-    for link, (first, second) in enumerate(itertools.pairwise(dense(*item) for item in chain)):
+    collected = []
+    for link, (first, second) in enumerate(itertools.pairwise(dense(*layer) for layer in chain)):
         before = factors[link - 1] if link else np.ones(first.shape[1])
         after = 1 / factors[link + 1] if link + 1 < len(factors) else np.ones(len(second))
         outputs = (first * before).max(axis=1) / factors[link]
-        found.append((outputs, (second * after[:, np.newaxis]).max(axis=0) * factors[link]))
-    return found
+        collected.append((outputs, (second * after[:, np.newaxis]).max(axis=0) * factors[link]))
+    return collected
 
 
 @given(chains())
 @settings(max_examples=150, deadline=None)
 def test_ranges_meet_and_dead_channels_stay(chain: list[tuple[Floats, int]]) -> None:
-    found = settle(chain)
-    assert found.converged
-    assert all((factor > 0).all() and np.isfinite(factor).all() for factor in found.factors)
-    for (first, second), factor in zip(scaled_ranges(chain, found.factors), found.factors, strict=True):
+    scaled = settle(chain)
+    assert scaled.converged
+    assert all((factor > 0).all() and np.isfinite(factor).all() for factor in scaled.factors)
+    for (first, second), factor in zip(scaled_ranges(chain, scaled.factors), scaled.factors, strict=True):
         alive = (first > 0) & (second > 0)
         np.testing.assert_allclose(first[alive], second[alive], rtol=3e-4)
         assert (factor[~alive] == 1).all()
@@ -92,9 +92,9 @@ def test_ranges_meet_and_dead_channels_stay(chain: list[tuple[Floats, int]]) -> 
 @given(chains())
 @settings(max_examples=80, deadline=None)
 def test_powers_of_two_come_within_a_factor_of_two(chain: list[tuple[Floats, int]]) -> None:
-    found = settle(chain, whole_powers=True)
-    assert found.converged
-    for (first, second), factor in zip(scaled_ranges(chain, found.factors), found.factors, strict=True):
+    scaled = settle(chain, whole_powers=True)
+    assert scaled.converged
+    for (first, second), factor in zip(scaled_ranges(chain, scaled.factors), scaled.factors, strict=True):
         assert (np.log2(factor) == np.rint(np.log2(factor))).all()
         alive = (first > 0) & (second > 0)
         assert (np.abs(np.log2(first[alive] / second[alive])) <= 1 + 1e-6).all()
@@ -102,8 +102,8 @@ def test_powers_of_two_come_within_a_factor_of_two(chain: list[tuple[Floats, int
 
 def test_a_pair_comes_to_the_geometric_mean() -> None:
     first, second = np.array([[[4.0]], [[0.5]]]), np.array([[[9.0], [2.0]]])
-    found = settle([(first, 1), (second, 1)])
-    np.testing.assert_allclose(found.factors[0], [np.sqrt(4 / 9), np.sqrt(0.5 / 2)])
+    scaled = settle([(first, 1), (second, 1)])
+    np.testing.assert_allclose(scaled.factors[0], [np.sqrt(4 / 9), np.sqrt(0.5 / 2)])
 
 
 def test_a_depthwise_triple_comes_to_the_cube_root() -> None:
@@ -114,17 +114,17 @@ def test_a_depthwise_triple_comes_to_the_cube_root() -> None:
         (ranges[1].reshape(2, 1, 1), 2),
         (ranges[2].reshape(1, 2, 1), 1),
     ]
-    found = settle(chain)
+    scaled = settle(chain)
     root = np.cbrt(ranges[0] * ranges[1] * ranges[2])
-    np.testing.assert_allclose(found.factors[0], ranges[0] / root, rtol=1e-5)
-    np.testing.assert_allclose(found.factors[1], root / ranges[2], rtol=1e-5)
+    np.testing.assert_allclose(scaled.factors[0], ranges[0] / root, rtol=1e-5)
+    np.testing.assert_allclose(scaled.factors[1], root / ranges[2], rtol=1e-5)
 
 
 def test_frozen_channels_keep_their_scale() -> None:
     first, second = np.array([[[4.0]], [[0.5]]]), np.array([[[9.0], [2.0]]])
-    found = equalizing_factors([weight_of(first), weight_of(second)], [np.array([True, False])], [False])
-    assert found.factors[0][0] == 1
-    assert found.factors[0][1] == pytest.approx(0.5)
+    scaled = equalizing_factors([weight_of(first), weight_of(second)], [np.array([True, False])], [False])
+    assert scaled.factors[0][0] == 1
+    assert scaled.factors[0][1] == pytest.approx(0.5)
 
 
 @given(
@@ -145,9 +145,9 @@ def test_figures_predict_measured_noise(
     first *= np.exp(spread * random.standard_normal((64, 1, 1)))
     second *= np.exp(spread * random.standard_normal((1, 64, 1)))
     chain = [weight_of(first), weight_of(second)]
-    found = equalizing_factors(chain, [np.zeros(64, bool)], [False])
-    figures = chain_figures(chain, found, bitwidth)
-    for factors, predicted_figures in zip(([np.ones(64)], list(found.factors)), figures, strict=True):
+    scaled = equalizing_factors(chain, [np.zeros(64, bool)], [False])
+    figures = chain_figures(chain, scaled, bitwidth)
+    for factors, predicted_figures in zip(([np.ones(64)], list(scaled.factors)), figures, strict=True):
         weights = first / factors[0][:, None, None], second * factors[0][None, :, None]
         energy = np.square(weights[0]).sum(axis=(1, 2)), np.square(weights[1]).sum(axis=(0, 2))
         importance = energy[1][:, None, None], energy[0][None, :, None]

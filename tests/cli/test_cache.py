@@ -105,7 +105,7 @@ def test_content_decides_where_the_time_differs(folder: Path, cache: Cache, lint
     assert found(job, cache) == first
     write(path, OTHER)
     second = found(job, cache)
-    assert [item.rule for item in second.diagnostics] != [item.rule for item in first.diagnostics]
+    assert [finding.rule for finding in second.diagnostics] != [finding.rule for finding in first.diagnostics]
     assert len(linted) == 2
 
 
@@ -171,11 +171,11 @@ def test_external_data_count(folder: Path, cache: Cache, linted: list[Path]) -> 
     assert found(job, cache).diagnostics == found(job, cache).diagnostics
     assert len(linted) == 1
     (folder / "w.bin").write_bytes(np.full((3, 3), np.nan, np.float32).tobytes())
-    assert "model/non-finite-weights" in {item.rule for item in found(job, cache).diagnostics}
+    assert "model/non-finite-weights" in {finding.rule for finding in found(job, cache).diagnostics}
     (folder / "w.bin").unlink()
-    assert "model/external-data-missing" in {item.rule for item in found(job, cache).diagnostics}
+    assert "model/external-data-missing" in {finding.rule for finding in found(job, cache).diagnostics}
     external(path, 1.0)  # what was not there and now is
-    assert "model/external-data-missing" not in {item.rule for item in found(job, cache).diagnostics}
+    assert "model/external-data-missing" not in {finding.rule for finding in found(job, cache).diagnostics}
     assert len(linted) == 4
 
 
@@ -190,7 +190,7 @@ def test_an_override_file_counts(folder: Path, cache: Cache, linted: list[Path])
         found(job, cache)
     assert len(linted) == 2
     overrides.write_text('{"activation_encodings": {"nowhere": [{}]}, "param_encodings": {}}')
-    assert "encodings/unknown-tensor" in {item.rule for item in found(jobs[1], cache).diagnostics}
+    assert "encodings/unknown-tensor" in {finding.rule for finding in found(jobs[1], cache).diagnostics}
     found(jobs[0], cache)
     assert len(linted) == 4
     write(folder / "m.onnx", CLEAN)

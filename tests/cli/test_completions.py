@@ -19,21 +19,21 @@ CHECKS = {"bash": "-n", "zsh": "-n", "fish": "--no-execute", "tcsh": "-n"}
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The script for each shell in a file."""
     folder = tmp_path_factory.mktemp("completions")
-    found = {}
+    words = {}
     with pytest.MonkeyPatch.context() as patch:
         for shell in SHELLS:
-            found[shell] = folder / f"dlclint.{shell}"
-            with found[shell].open("w", encoding="utf-8") as stream:
+            words[shell] = folder / f"dlclint.{shell}"
+            with words[shell].open("w", encoding="utf-8") as stream:
                 patch.setattr("sys.stdout", stream)
                 assert main(["completions", shell]) == 0
-    return found
+    return words
 
 
 def shell(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
+    program = shutil.which(name)
+    if program is None:
         pytest.skip(f"{name} is not installed")
-    return found
+    return program
 
 
 @pytest.mark.parametrize("name", SHELLS)

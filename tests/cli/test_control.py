@@ -51,7 +51,7 @@ def check(capsys: pytest.CaptureFixture[str], *words: str, status: int = 1) -> l
 
 
 def severities(file: dict[str, Any]) -> dict[str, str]:
-    return {item["rule"]: item["severity"] for item in file["findings"]}
+    return {finding["rule"]: finding["severity"] for finding in file["findings"]}
 
 
 def test_severity_by_rule_and_family(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,9 +234,9 @@ def test_a_model_may_carry_its_ignores(here: Path, capsys: pytest.CaptureFixture
     entry.value = "ops/unsupported tensor=other: not here\nops/unsupported\nops unsupported: no"
     save(here / "m.onnx", proto)
     (file,) = check(capsys, "m.onnx")
-    rules = [item["rule"] for item in file["findings"]]
+    rules = [finding["rule"] for finding in file["findings"]]
     assert rules.count("config/ignore-without-reason") == 2 and rules.count("config/unused-ignore") == 1
-    (unused,) = [item for item in file["findings"] if item["rule"] == "config/unused-ignore"]
+    (unused,) = [finding for finding in file["findings"] if finding["rule"] == "config/unused-ignore"]
     assert "metadata of the model" in unused["help"]
 
 
@@ -296,7 +296,7 @@ def test_init(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = path.read_text()
     table = tomllib.loads(text)
     jsonschema.validate(table, schema())
-    assert [item["path"] for item in table["models"]] == [
+    assert [row["path"] for row in table["models"]] == [
         "a [[]1].onnx",
         "broken.onnx",
         "plain.onnx",
@@ -312,7 +312,7 @@ def test_init(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text(filled)
     files = check(capsys, "models")
     assert {file["target"]["soc"]["name"] for file in files} == {"SM8650"}
-    assert not any("dynamic" in item["rule"] for item in files[0]["findings"])
+    assert not any("dynamic" in finding["rule"] for finding in files[0]["findings"])
     assert main(["init", "models"]) == 2
     assert main(["init", "models", "--overwrite"]) == 0
     assert path.read_text() == text

@@ -23,9 +23,9 @@ def test_the_list_of_chips_names_its_columns(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_family_lists_its_rules(capsys: pytest.CaptureFixture[str]) -> None:
-    found = lines(capsys, "rule", "htp")
-    assert {line.partition("/")[0] for line in found} == {"htp"}
-    assert any(line.startswith("htp/refused-form ") for line in found)
+    names = lines(capsys, "rule", "htp")
+    assert {line.partition("/")[0] for line in names} == {"htp"}
+    assert any(line.startswith("htp/refused-form ") for line in names)
 
 
 def test_a_rule_is_found_in_any_case(capsys: pytest.CaptureFixture[str]) -> None:

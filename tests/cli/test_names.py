@@ -29,10 +29,10 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def findings(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, str, str]]:
     report = json.loads(capsys.readouterr().out)
     return [
-        (file["path"], item["severity"], item["message"])
+        (file["path"], finding["severity"], finding["message"])
         for file in report["files"]
-        for item in file["findings"]
-        if item["rule"] == "config/unknown-name"
+        for finding in file["findings"]
+        if finding["rule"] == "config/unknown-name"
     ]
 
 
@@ -116,12 +116,12 @@ def test_a_section_of_the_configuration(
     said = f"input-dim of section '{glob}' names 'imgae', which is not an input of the model"
     assert said in " ".join(shown.split())
     if form == "json":
-        (item,) = [
-            item
-            for item in json.loads(shown)["files"][0]["findings"]
-            if item["rule"] == "config/unknown-name"
+        (finding,) = [
+            reported
+            for reported in json.loads(shown)["files"][0]["findings"]
+            if reported["rule"] == "config/unknown-name"
         ]
-        assert (item["severity"], item["help"]) == (
+        assert (finding["severity"], finding["help"]) == (
             severity,
             "did you mean image? its inputs are image, mask",
         )

@@ -53,13 +53,13 @@ def test_float_and_per_channel() -> None:
 
 
 def test_runtimes_and_soc() -> None:
-    found = target("--runtime", "HTP,cpu", "--runtime", "htp", "--soc", "8 Gen 3", "-n")
-    assert found.runtimes == (Runtime.HTP, Runtime.CPU)
-    assert found.soc is not None
-    assert found.soc.name == "SM8650"
-    assert not found.simplify
-    assert found.means(Runtime.HTP)
-    assert not found.means(Runtime.GPU)
+    parsed = target("--runtime", "HTP,cpu", "--runtime", "htp", "--soc", "8 Gen 3", "-n")
+    assert parsed.runtimes == (Runtime.HTP, Runtime.CPU)
+    assert parsed.soc is not None
+    assert parsed.soc.name == "SM8650"
+    assert not parsed.simplify
+    assert parsed.means(Runtime.HTP)
+    assert not parsed.means(Runtime.GPU)
 
 
 def test_the_soc_narrows_what_is_considered() -> None:
@@ -169,7 +169,7 @@ def test_releases(
     def said(*options: str) -> tuple[int, str, set[tuple[str, str]], list[str]]:
         status = main(["check", "--isolated", "--format", "json", *options, "m.onnx"])
         (file,) = json.loads(capsys.readouterr().out)["files"]
-        rules = {(item["rule"], item["location"]["op"]) for item in file["findings"]}
+        rules = {(finding["rule"], finding["location"]["op"]) for finding in file["findings"]}
         return status, file["target"]["sdk"], rules, file["notes"]
 
     older = ["older releases of the SDK refuse opset 22 (before 2.39)"]
@@ -182,8 +182,8 @@ def test_releases(
         (("",), "2.52", False, older),
     ):
         for name in names:
-            status, sdk, rules, found = said(*(["--sdk", name] if name else []))
-            assert (status, sdk, found) == (int(refused), release, notes)
+            status, sdk, rules, lines = said(*(["--sdk", name] if name else []))
+            assert (status, sdk, lines) == (int(refused), release, notes)
             assert (("model/opset-too-new", "") in rules) == refused
             assert (("ops/version-not-listed", "Conv") in rules) == refused  # the tables of 2.39 list Conv 22
             assert ("ops/version-not-listed", "Relu") in rules

@@ -110,14 +110,14 @@ def test_what_cannot_be_followed(
     ],
 )
 def test_numbers_of_socs(name: str, id: int, note: str) -> None:
-    found = asked_soc(resolve_soc(name))
-    assert (found.id, found.note) == (id, note)
+    soc = asked_soc(resolve_soc(name))
+    assert (soc.id, soc.note) == (id, note)
 
 
 def test_a_soc_without_a_number_is_asked_as_its_like() -> None:
-    found = asked_soc(resolve_soc("SXR2250P"))
-    assert found.hexagon == 69
-    assert "no number" in found.note and found.name in found.note
+    soc = asked_soc(resolve_soc("SXR2250P"))
+    assert soc.hexagon == 69
+    assert "no number" in soc.note and soc.name in soc.note
 
 
 @needs_backend
@@ -220,7 +220,7 @@ def test_a_dlc_takes_the_place_of_files_alone(
     assert says in error and error.count("\n") == 1
     assert os.lstat(out).st_mode == kind
     assert Path(path).read_bytes() == before
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["m.onnx", "out.dlc"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["m.onnx", "out.dlc"]
 
 
 def test_a_dlc_into_no_folder(

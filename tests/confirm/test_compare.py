@@ -42,14 +42,14 @@ def view_of(text: str, tmp_path: Path) -> ModelView:
 
 def judge(view: ModelView, text: str, **answer: object) -> dict[int, NodeVerdict]:
     whole = {"placed": (), "error": "", "log": text} | answer
-    found = verdicts_of(
+    verdicts = verdicts_of(
         view.model,
         question_of(view.model),
         BackendAnswer(**whole),
         read_log(text),
         compiled=True,  # type: ignore[arg-type]
     )
-    return {index: verdict for (_, index), verdict in found.items()}
+    return {index: verdict for (_, index), verdict in verdicts.items()}
 
 
 def test_each_kind_of_verdict(tmp_path: Path) -> None:
@@ -59,14 +59,14 @@ def test_each_kind_of_verdict(tmp_path: Path) -> None:
         + logs.refused(NAMES[1], "Tanh", "[0] has incorrect Rank 5.")
         + logs.judged(("Erf", NAMES[2]), reason="Operators of type `Erf` are not supported by QNN EP.")
     )
-    found = judge(view_of(CHAIN, tmp_path), text)
-    assert [found[index].said for index in range(4)] == [
+    outcome = judge(view_of(CHAIN, tmp_path), text)
+    assert [outcome[index].said for index in range(4)] == [
         Said.TAKEN,
         Said.REFUSED,
         Said.NOT_OFFERED,
         Said.GONE,
     ]
-    assert (found[1].code, found[1].reason) == (3110, "Tanh takes no tensor of rank 5")
+    assert (outcome[1].code, outcome[1].reason) == (3110, "Tanh takes no tensor of rank 5")
 
 
 def test_a_refusal_in_the_second_pass_counts(tmp_path: Path) -> None:
@@ -99,15 +99,15 @@ def test_what_the_second_pass_takes_is_taken(tmp_path: Path) -> None:
         + logs.judged(("Tanh", NAMES[1]))
     )
     placed = tuple(SessionNode(QNN, name, op, "") for name, op in zip(NAMES, ("Relu", "Tanh"), strict=False))
-    found = judge(view_of(CHAIN, tmp_path), text, placed=placed)
-    assert (found[0], found[1]) == (NodeVerdict(Said.TAKEN), NodeVerdict(Said.TAKEN))
+    outcome = judge(view_of(CHAIN, tmp_path), text, placed=placed)
+    assert (outcome[0], outcome[1]) == (NodeVerdict(Said.TAKEN), NodeVerdict(Said.TAKEN))
 
 
 def test_a_node_that_ends_on_the_cpu_was_not_taken(tmp_path: Path) -> None:
     text = logs.begin(1) + logs.judged(("Relu", NAMES[0])) + logs.judged(("Tanh", NAMES[1]))
     placed = (SessionNode(QNN, f"{NAMES[0]}_token_1", "Relu", ""), SessionNode(CPU, NAMES[1], "Tanh", ""))
-    found = judge(view_of(CHAIN, tmp_path), text, placed=placed)
-    assert (found[0].said, found[1].said) == (Said.TAKEN, Said.NOT_OFFERED)
+    outcome = judge(view_of(CHAIN, tmp_path), text, placed=placed)
+    assert (outcome[0].said, outcome[1].said) == (Said.TAKEN, Said.NOT_OFFERED)
 
 
 def test_compiling_fails_for_one_node(tmp_path: Path) -> None:
@@ -118,16 +118,16 @@ def test_compiling_fails_for_one_node(tmp_path: Path) -> None:
         + logs.COMPOSING
         + logs.validator(f'"{NAMES[1]}_2" generated: could not create op')
     )
-    found = judge(view_of(CHAIN, tmp_path), text, error="Failed to finalize QNN graph. Code: 1002")
-    assert (found[0].said, found[1].said, found[1].code) == (Said.VALIDATED, Said.NOT_COMPILED, 1002)
+    outcome = judge(view_of(CHAIN, tmp_path), text, error="Failed to finalize QNN graph. Code: 1002")
+    assert (outcome[0].said, outcome[1].said, outcome[1].code) == (Said.VALIDATED, Said.NOT_COMPILED, 1002)
 
 
 def test_compiling_fails_and_no_node_is_named(tmp_path: Path) -> None:
     passed = logs.begin(1) + logs.judged(("Relu", NAMES[0])) + logs.judged(("Tanh", NAMES[1]))
     error = "Failed to finalize QNN graph. Code: 1002"
-    found = judge(view_of(CHAIN, tmp_path), passed + logs.COMPOSING, error=error)
-    assert (found[0].said, found[1].said) == (Said.VALIDATED, Said.VALIDATED)
-    assert relation_of(found[0], [claim("ops/no-runtime", ERROR)]) is Relation.UNJUDGED
+    outcome = judge(view_of(CHAIN, tmp_path), passed + logs.COMPOSING, error=error)
+    assert (outcome[0].said, outcome[1].said) == (Said.VALIDATED, Said.VALIDATED)
+    assert relation_of(outcome[0], [claim("ops/no-runtime", ERROR)]) is Relation.UNJUDGED
     alone = logs.begin(1) + logs.judged(("Relu", NAMES[0])) + logs.COMPOSING
     one = judge(view_of(CHAIN, tmp_path), alone, error=error)
     assert one[0].said is Said.NOT_COMPILED, "of one op alone the failure is its own"
@@ -137,14 +137,14 @@ def test_compiling_fails_and_no_node_is_named(tmp_path: Path) -> None:
 def test_what_quantizes_around_an_op_is_part_of_it(tmp_path: Path) -> None:
     members = [("DequantizeLinear", NAMES[0]), ("Tanh", NAMES[1]), ("QuantizeLinear", NAMES[2])]
     text = logs.begin(1) + logs.judged(*members, reason="Failed to add node.")
-    found = judge(view_of(QUANTIZED, tmp_path), text)
-    assert [found[index].said for index in range(3)] == [Said.GONE, Said.NOT_OFFERED, Said.GONE]
+    outcome = judge(view_of(QUANTIZED, tmp_path), text)
+    assert [outcome[index].said for index in range(3)] == [Said.GONE, Said.NOT_OFFERED, Said.GONE]
 
 
 def test_a_crash_is_pinned_on_the_node_that_was_being_judged(tmp_path: Path) -> None:
     text = logs.begin(1) + logs.judged(("Relu", NAMES[0])) + logs.trying(NAMES[1], "Tanh")
-    found = judge(view_of(CHAIN, tmp_path), text, ended="the process died (SIGSEGV)")
-    assert [found[index].said for index in range(4)] == [
+    outcome = judge(view_of(CHAIN, tmp_path), text, ended="the process died (SIGSEGV)")
+    assert [outcome[index].said for index in range(4)] == [
         Said.TAKEN,
         Said.CRASHED,
         Said.UNASKED,
@@ -157,8 +157,8 @@ def test_quantized_in_name_only(grouped: bool, tmp_path: Path) -> None:
     members = [("DequantizeLinear", NAMES[0]), ("Tanh", NAMES[1]), ("QuantizeLinear", NAMES[2])]
     text = logs.begin(1)
     text += logs.judged(*members) if grouped else "".join(logs.judged(member) for member in members)
-    found = judge(view_of(QUANTIZED, tmp_path), text)
-    assert [found[index].in_float for index in range(3)] == [False, not grouped, False]
+    outcome = judge(view_of(QUANTIZED, tmp_path), text)
+    assert [outcome[index].in_float for index in range(3)] == [False, not grouped, False]
 
 
 @pytest.mark.parametrize(("kind", "in_float"), [("FLOAT_32", True), ("UFIXED_POINT_8", False)])
@@ -177,8 +177,8 @@ def test_a_group_that_is_built_from_dequantize_runs_in_float(tmp_path: Path) -> 
 
 
 def claim(rule: str, severity: Severity, index: int = 0) -> Diagnostic:
-    place = Location("f", node_index=index, op="Relu")
-    return Diagnostic(rule, severity, "m", place, about=ABOUT.get(rule, About.CONVERSION))
+    location = Location("f", node_index=index, op="Relu")
+    return Diagnostic(rule, severity, "m", location, about=ABOUT.get(rule, About.CONVERSION))
 
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
@@ -240,13 +240,13 @@ def test_rows_carry_place_and_claims(tmp_path: Path) -> None:
     verdicts = verdicts_of(
         view.model, question_of(view.model), BackendAnswer((), "", text), read_log(text), compiled=True
     )
-    found = [
+    findings = [
         claim("ops/x", ERROR, 1),
         claim("ops/x", ERROR, 1),
         claim("ops/y", Severity.INFO, 1),
         claim("ops/z", ERROR, 9),
     ]
-    row = list(rows_of(view, verdicts, found))[1]
+    row = list(rows_of(view, verdicts, findings))[1]
     assert (row.node_index, row.op, row.tensor) == (1, "Tanh", "b")
     assert row.claims == (("ops/x", ERROR, About.CONVERSION),)
     assert row.relation is Relation.AGREED

@@ -17,8 +17,8 @@ ABOUT = {rule.id: rule.about for rule in all_rules()}
 
 
 def finding(rule: str, index: int | None = 0) -> Diagnostic:
-    place = Location("f", node_index=index)
-    return Diagnostic(rule, Severity.WARNING, "m", place, evidence={"n": 1}, about=ABOUT[rule])
+    location = Location("f", node_index=index)
+    return Diagnostic(rule, Severity.WARNING, "m", location, evidence={"n": 1}, about=ABOUT[rule])
 
 
 def asked(*rows: tuple[Said, Relation]) -> Confirmation:
@@ -42,8 +42,8 @@ def asked(*rows: tuple[Said, Relation]) -> Confirmation:
     )
 
 
-def only(found: Iterable[Diagnostic]) -> Diagnostic:
-    (item,) = found
+def only(findings: Iterable[Diagnostic]) -> Diagnostic:
+    (item,) = findings
     return item
 
 
@@ -62,12 +62,12 @@ def only(found: Iterable[Diagnostic]) -> Diagnostic:
 def test_what_is_about_htp_is_confirmed_or_contradicted(
     said: Said, rule: str, confidence: Confidence
 ) -> None:
-    item = only(with_evidence([finding(rule)], asked((said, Relation.AGREED))))
-    assert item.confidence is confidence
-    assert item.evidence["n"] == 1
-    assert str(item.evidence["backend"]).startswith("Relu: ")
+    reported = only(with_evidence([finding(rule)], asked((said, Relation.AGREED))))
+    assert reported.confidence is confidence
+    assert reported.evidence["n"] == 1
+    assert str(reported.evidence["backend"]).startswith("Relu: ")
     changed = confidence is not Confidence.DOCUMENTED
-    assert item.evidence.get("confidence_before") == ("documented" if changed else None)
+    assert reported.evidence.get("confidence_before") == ("documented" if changed else None)
 
 
 @pytest.mark.parametrize(
@@ -77,22 +77,22 @@ def test_what_is_about_htp_is_confirmed_or_contradicted(
 def test_what_is_computed_in_float_contradicts_no_quantized_form(rule: str, confidence: Confidence) -> None:
     said = asked((Said.TAKEN, Relation.IN_FLOAT))
     row = replace(said.rows[0], verdict=NodeVerdict(Said.TAKEN, in_float=True))
-    item = only(with_evidence([finding(rule)], replace(said, rows=(row,))))
-    assert item.confidence is confidence
-    assert "computes it in float" in str(item.evidence["backend"])
+    reported = only(with_evidence([finding(rule)], replace(said, rows=(row,))))
+    assert reported.confidence is confidence
+    assert "computes it in float" in str(reported.evidence["backend"])
 
 
 def test_findings_without_a_verdict_stay_as_they_are() -> None:
-    given = [finding("shapes/odd-dim", None), finding("ops/no-runtime", 7), finding("ops/no-runtime", 0)]
-    assert list(with_evidence(given, asked((Said.UNASKED, Relation.UNJUDGED)))) == given
+    findings = [finding("shapes/odd-dim", None), finding("ops/no-runtime", 7), finding("ops/no-runtime", 0)]
+    assert list(with_evidence(findings, asked((Said.UNASKED, Relation.UNJUDGED)))) == findings
 
 
 def test_what_no_rule_speaks_of_becomes_a_finding() -> None:
-    item = only(with_evidence([], asked((Said.REFUSED, Relation.MISSED), (Said.TAKEN, Relation.AGREED))))
-    assert (item.rule, item.severity, item.confidence) == (
+    reported = only(with_evidence([], asked((Said.REFUSED, Relation.MISSED), (Said.TAKEN, Relation.AGREED))))
+    assert (reported.rule, reported.severity, reported.confidence) == (
         "confirm/refused",
         Severity.ERROR,
         Confidence.CONFIRMED,
     )
-    assert item.message == "Relu: Hexagon's validator refuses it: why (code 3110)"
-    assert (item.location.node_index, item.location.tensor) == (0, "y")
+    assert reported.message == "Relu: Hexagon's validator refuses it: why (code 3110)"
+    assert (reported.location.node_index, reported.location.tensor) == (0, "y")

@@ -171,7 +171,7 @@ def test_what_the_override_file_keeps_float(tmp_path: Path) -> None:
     )
     grids = ask(view_of(path), file)[1]
     assert grids.of("a") is None
-    assert isinstance(given := grids.of("x"), UnsignedGrid) and given.bitwidth == 16
+    assert isinstance(grid := grids.of("x"), UnsignedGrid) and grid.bitwidth == 16
     assert "left float by the override file" in grids.words()
 
 
@@ -300,9 +300,9 @@ def test_an_op_runs_at_the_width_of_its_output(tmp_path: Path) -> None:
 
 def test_a_bias_beyond_int32_saturates(tmp_path: Path) -> None:
     stored = StoredGrids(EIGHT, None)
-    found = stored.bias("b", np.array([3.0, -3.0, 0.0]), np.array([1e-12, 1e-12, 1e-12]))
+    bias = stored.bias("b", np.array([3.0, -3.0, 0.0]), np.array([1e-12, 1e-12, 1e-12]))
     limits = np.iinfo(np.int32)
-    assert found.integers.tolist() == [limits.max, limits.min, 0]
+    assert bias.integers.tolist() == [limits.max, limits.min, 0]
 
 
 def test_what_carries_quantization(tmp_path: Path) -> None:

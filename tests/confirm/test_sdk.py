@@ -77,9 +77,9 @@ def asked(
     capsys: pytest.CaptureFixture[str], root: Path, *options: str, model: str = "m.onnx"
 ) -> tuple[int, dict[str, Any]]:
     status = main(["confirm", "--format", "json", "--sdk-root", str(root), *options, model])
-    found = json.loads(capsys.readouterr().out)
-    jsonschema.validate(found, SCHEMA)
-    return status, found["files"][0]
+    report_json = json.loads(capsys.readouterr().out)
+    jsonschema.validate(report_json, SCHEMA)
+    return status, report_json["files"][0]
 
 
 def test_a_verdict_for_each_node(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,8 +177,8 @@ def test_what_goes_wrong_is_one_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found, file = asked(capsys, stand_in(tmp_path, **answer), *options)
-    assert found == status
+    count, file = asked(capsys, stand_in(tmp_path, **answer), *options)
+    assert count == status
     assert says in f"{file['failure']}{file['stopped']}"
     assert {node["said"] for node in file["nodes"]} <= {"unasked", "taken"}
     assert "\x1b" not in json.dumps(file, ensure_ascii=False)

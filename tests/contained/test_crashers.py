@@ -57,9 +57,9 @@ def endless_einsum() -> onnx.ModelProto:
 
 def endless_list() -> onnx.ModelProto:
     """A list of 2,147,483,648 sizes, as its type says, of which data propagation makes room for each."""
-    made = model(helper.make_node("Mul", ["sizes"], ["y"]), inputs={}, outputs=())
-    made.graph.output.append(helper.make_tensor_value_info("sizes", TensorProto.INT64, [1 << 31]))
-    return made
+    proto = model(helper.make_node("Mul", ["sizes"], ["y"]), inputs={}, outputs=())
+    proto.graph.output.append(helper.make_tensor_value_info("sizes", TensorProto.INT64, [1 << 31]))
+    return proto
 
 
 def good() -> onnx.ModelProto:
@@ -106,11 +106,11 @@ def test_a_crasher_is_a_finding_that_names_the_node(
     path.write_bytes(build().SerializeToString())
     if survives(path):
         pytest.skip(f"onnx {onnx.__version__} survives it")
-    status, found = report([str(path)], capfd)
+    status, report_json = report([str(path)], capfd)
     assert status in (0, 1)
-    findings = found["files"][0]["findings"]
-    assert [item["location"]["op"] for item in findings if item["rule"] == CRASHES] == [op]
-    assert not [item for item in findings if item["rule"].startswith("engine/")]
+    findings = report_json["files"][0]["findings"]
+    assert [finding["location"]["op"] for finding in findings if finding["rule"] == CRASHES] == [op]
+    assert not [finding for finding in findings if finding["rule"].startswith("engine/")]
 
 
 @pytest.mark.parametrize("jobs", ("1", "2"))

@@ -42,11 +42,11 @@ def how(kind: str, function: Any, **options: Any) -> str:
     return ""
 
 
-def work(what: str) -> tuple[str, str, str, int]:
+def work(text: str) -> tuple[str, str, str, int]:
     short = (0.2, 64 << 20)
     return (
         how("one", die),
-        how("two", hang, limits=short) if what == "hangs" else "",
+        how("two", hang, limits=short) if text == "hangs" else "",
         how("three", fill, limits=(5.0, 64 << 20)),
         os.getpid(),
     )

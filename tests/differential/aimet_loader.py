@@ -143,48 +143,48 @@ def mutations(seed: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         parent = at(seed, path[:-1])
         values = VERSIONS if path == ("version",) else VALUES
         for value in values:
-            made = copy.deepcopy(seed)
-            at(made, path[:-1])[path[-1]] = value
-            yield f"{name} is {json.dumps(value)}", made
-        made = copy.deepcopy(seed)
-        del at(made, path[:-1])[path[-1]]
-        yield f"{name} is gone", made
+            copied = copy.deepcopy(seed)
+            at(copied, path[:-1])[path[-1]] = value
+            yield f"{name} is {json.dumps(value)}", copied
+        copied = copy.deepcopy(seed)
+        del at(copied, path[:-1])[path[-1]]
+        yield f"{name} is gone", copied
         if isinstance(parent, list) and isinstance(at(seed, path), dict):
-            made = copy.deepcopy(seed)
-            at(made, path[:-1]).append(copy.deepcopy(at(made, path)))
-            yield f"{name} stands twice", made
+            copied = copy.deepcopy(seed)
+            at(copied, path[:-1]).append(copy.deepcopy(at(copied, path)))
+            yield f"{name} stands twice", copied
         if isinstance(at(seed, path), dict) and "scale" in at(seed, path):
-            made = copy.deepcopy(seed)
-            at(made, path)["bw"] = 8
-            yield f"{name} has bw", made
+            copied = copy.deepcopy(seed)
+            at(copied, path)["bw"] = 8
+            yield f"{name} has bw", copied
     for moved in sorted(set(seed) - {"version"}):
         for other in ("encodings", "activation_encodings", "param_encodings"):
             if other != moved:
-                made = copy.deepcopy(seed)
-                made[other] = made[moved]
-                yield f"{moved} is {other} too", made
+                copied = copy.deepcopy(seed)
+                copied[other] = copied[moved]
+                yield f"{moved} is {other} too", copied
 
 
 def judged(path: Path) -> tuple[frozenset[tuple[str, str]], frozenset[str]]:
     """Rule and message of what dlclint finds, and the rules of its errors."""
-    found = lint_file(Job(path, kind="encodings")).diagnostics
-    errors = frozenset(item.rule for item in found if item.severity is Severity.ERROR)
-    return frozenset((item.rule, item.message) for item in found), errors
+    findings = lint_file(Job(path, kind="encodings")).diagnostics
+    errors = frozenset(finding.rule for finding in findings if finding.severity is Severity.ERROR)
+    return frozenset((finding.rule, finding.message) for finding in findings), errors
 
 
 def disagreement(refusal: str, seed: frozenset[tuple[str, str]], path: Path) -> str:
     """Where dlclint says other than AIMET of a mutated file, or ""."""
-    found, errors = judged(path)
+    findings, errors = judged(path)
     if refusal:
-        return "" if found - seed else f"AIMET refuses it, dlclint is silent: {refusal}"
+        return "" if findings - seed else f"AIMET refuses it, dlclint is silent: {refusal}"
     wrong = errors - {f"encodings/{name}" for name in STRICTER} - {rule for rule, _ in seed}
     return f"AIMET accepts it, dlclint calls it an error: {', '.join(sorted(wrong))}" if wrong else ""
 
 
-def cases(given: list[Path]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+def cases(files: list[Path]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Name, file and seed of every case: the seeds and files given, and their mutations."""
     seeds = dict(SEEDS)
-    for path in given:
+    for path in files:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.suffix in SUFFIXES:
                 try:
@@ -194,23 +194,23 @@ def cases(given: list[Path]) -> Iterator[tuple[str, dict[str, Any], dict[str, An
     for name, seed in seeds.items():
         yield name, seed, seed
         if isinstance(seed, dict):
-            yield from ((f"{name}: {how}", made, seed) for how, made in mutations(seed))
+            yield from ((f"{name}: {how}", document, seed) for how, document in mutations(seed))
 
 
 def verdicts(python: str, folder: Path) -> dict[str, str]:
     """AIMET's verdict on each file of a folder."""
     command = [python, str(HERE / "aimet_oracle.py"), "judge", str(folder)]
     ran = subprocess.run(command, check=True, capture_output=True, text=True)
-    found: dict[str, str] = json.loads(ran.stdout.splitlines()[-1])
-    return found
+    data: dict[str, str] = json.loads(ran.stdout.splitlines()[-1])
+    return data
 
 
-def compare(python: str, given: list[Path], record: bool) -> list[str]:
+def compare(python: str, files: list[Path], record: bool) -> list[str]:
     """Every disagreement on the seeds, the files given and their mutations."""
-    found: list[str] = []
+    lines: list[str] = []
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        known = list(cases(given))
+        known = list(cases(files))
         for number, (_, case, _) in enumerate(known):
             (folder / f"{number:06}.json").write_text(json.dumps(case))
         said = verdicts(python, folder)
@@ -224,21 +224,21 @@ def compare(python: str, given: list[Path], record: bool) -> list[str]:
             if case is seed:
                 base[id(seed)] = found_here
             if said_here:
-                found.append(f"{name}: {said_here}")
+                lines.append(f"{name}: {said_here}")
         refusals = sum(map(bool, said.values()))
-        print(f"{len(known)} files: AIMET refuses {refusals}; {len(found)} disagreements", flush=True)
+        print(f"{len(known)} files: AIMET refuses {refusals}; {len(lines)} disagreements", flush=True)
         if record:
             own = {name for name, _, _ in cases([])}
             refused = sorted(
                 name for number, (name, _, _) in enumerate(known) if name in own and said[f"{number:06}.json"]
             )
             VERDICTS.write_text(json.dumps({"aimet": AIMET, "refused": refused}, indent=1) + "\n")
-    return found
+    return lines
 
 
 def exports(python: str) -> list[str]:
     """Errors in what AIMET itself exports, with and without the model."""
-    found: list[str] = []
+    lines: list[str] = []
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         subprocess.run(
@@ -247,11 +247,11 @@ def exports(python: str) -> list[str]:
         files = sorted(folder.glob("*.encodings"))
         for path in files:
             for model in (None, path.with_suffix(".onnx")):
-                for item in lint_file(Job(path, kind="encodings", model=model)).diagnostics:
-                    if item.severity is Severity.ERROR and (path.stem, item.rule) not in EXPECTED:
-                        found.append(f"{path.name}: {item.rule} {item.message}")
-        print(f"{len(files)} exports: {len(found)} errors")
-    return found
+                for finding in lint_file(Job(path, kind="encodings", model=model)).diagnostics:
+                    if finding.severity is Severity.ERROR and (path.stem, finding.rule) not in EXPECTED:
+                        lines.append(f"{path.name}: {finding.rule} {finding.message}")
+        print(f"{len(files)} exports: {len(lines)} errors")
+    return lines
 
 
 def main() -> int:
@@ -269,10 +269,10 @@ def main() -> int:
         subprocess.run([python, "-m", "pip", "install", "--quiet", AIMET], check=True)
     if not python:
         parser.error("give --aimet PYTHON or --make-env FOLDER")
-    found = [*compare(python, args.files, args.record), *exports(python)]
-    for line in found:
+    differences = [*compare(python, args.files, args.record), *exports(python)]
+    for line in differences:
         print(line)
-    return 1 if found else 0
+    return 1 if differences else 0
 
 
 if __name__ == "__main__":

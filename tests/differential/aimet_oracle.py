@@ -40,12 +40,12 @@ def model() -> Any:
       shape = Constant <value = int64[2] {1,1024}> ()
       f = Reshape(s, shape)  z = MatMul(f, w4)
     }"""
-    made = parser.parse_model(text)
+    proto = parser.parse_model(text)
     shapes = {"w1": (8, 3, 3, 3), "b1": (8,), "w2": (8, 1, 3, 3), "w3": (8, 4, 2, 2), "w4": (1024, 5)}
     for name, shape in shapes.items():
         values = chance.normal(0, 0.2, shape).astype(np.float32)
-        made.graph.initializer.append(numpy_helper.from_array(values, name))
-    return made
+        proto.graph.initializer.append(numpy_helper.from_array(values, name))
+    return proto
 
 
 def export(folder: Path) -> None:

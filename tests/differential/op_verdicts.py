@@ -43,8 +43,8 @@ COLUMN = {"cpu": "cpu", "gpu": "gpu", "gpu_float16": "gpu", "dsp": "dsp_v66", "h
 
 
 def table(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(files("dlclint_schemas").joinpath(f"data/{name}.json").read_bytes())
-    return found
+    data: dict[str, Any] = json.loads(files("dlclint_schemas").joinpath(f"data/{name}.json").read_bytes())
+    return data
 
 
 OPS = table("snpe_onnx_ops")["ops"]
@@ -117,7 +117,7 @@ class Facts:
 def expected(model: onnx.ModelProto, runtime: str) -> set[Verdict]:
     """What the tables say of every node of the main graph that does not fold."""
     facts = Facts(model)
-    found: set[Verdict] = set()
+    verdicts: set[Verdict] = set()
     told: set[tuple[str, int]] = set()
     for index, node in enumerate(facts.graph.node):
         if index in facts.folded or node.domain not in ("", "ai.onnx"):
@@ -126,7 +126,7 @@ def expected(model: onnx.ModelProto, runtime: str) -> set[Verdict]:
             continue
         row = OPS.get(node.op_type)
         if row is None:
-            found.add(("ops/unsupported", index, "error"))
+            verdicts.add(("ops/unsupported", index, "error"))
             continue
         version = facts.version(node.op_type)
         if version is not None and version not in row["opset_versions"]:
@@ -137,18 +137,18 @@ def expected(model: onnx.ModelProto, runtime: str) -> set[Verdict]:
                 same[version] = same[version] or is_as_before(facts, node)
                 rule = "version-not-listed" if same[version] else "version-changed-structure"
                 if not same[version] or (node.op_type, version) not in told:
-                    found.add((f"ops/{rule}", index, "info" if same[version] else "warning"))
+                    verdicts.add((f"ops/{rule}", index, "info" if same[version] else "warning"))
                 told.add((node.op_type, version))  # one finding for all nodes of the same kind
         for constraint in row["constraints"]:
             since, last = constraint.get("since_op_version", 1), constraint.get("max_op_version", 99)
             if since <= (version or max(row["opset_versions"])) <= last:
                 rule = violated(facts, node, constraint)
                 if rule:
-                    found.add((rule, index, "error"))
+                    verdicts.add((rule, index, "error"))
         severity = absent(facts, node, runtime)
         if severity:
-            found.add(("ops/no-runtime", index, severity))
-    return found
+            verdicts.add(("ops/no-runtime", index, severity))
+    return verdicts
 
 
 def is_as_before(facts: Facts, node: onnx.NodeProto) -> bool:
@@ -179,8 +179,8 @@ def violated(facts: Facts, node: onnx.NodeProto, constraint: dict[str, Any]) -> 
             return "" if value == constraint["default"] else "ops/attribute"
         each = constraint["default_per_direction"]
         twice = facts.attribute(node, "direction", "forward") == "bidirectional"
-        given = [item.decode().lower() for item in value]
-        return "" if given == [item.lower() for item in each] * (1 + twice) else "ops/attribute"
+        values = [directions.decode().lower() for directions in value]
+        return "" if values == [word.lower() for word in each] * (1 + twice) else "ops/attribute"
     if kind == "attribute_matches_weight_shape" and written:
         shape = facts.shapes.get(node.input[1])
         known = shape is not None and None not in shape
@@ -249,11 +249,11 @@ def disagreements(path: Path, runtime: str) -> list[str]:
     wanted = expected(onnx.load(path, load_external_data=False), runtime)
     outcome = lint_file(Job(path, Target((Runtime(runtime),))))
     said = {
-        (item.rule, item.location.node_index or 0, item.severity.value)
-        for item in outcome.diagnostics
-        if item.rule in JUDGED and not item.location.graph
+        (finding.rule, finding.location.node_index or 0, finding.severity.value)
+        for finding in outcome.diagnostics
+        if finding.rule in JUDGED and not finding.location.graph
     }
-    if any(item.rule in LACKS_SIZES for item in outcome.diagnostics):
+    if any(finding.rule in LACKS_SIZES for finding in outcome.diagnostics):
         wanted, said = ({v for v in side if v[0] not in FOLLOWS_FROM_SIZES} for side in (wanted, said))
     lines = [
         f"{path.parent.name}/{path.name} {runtime}: tables say {v}, dlclint does not" for v in wanted - said
@@ -269,14 +269,14 @@ def main(arguments: list[str]) -> int:
     paths = [
         p for a in arguments for p in (sorted(Path(a).rglob("*.onnx")) if Path(a).is_dir() else [Path(a)])
     ]
-    found: list[str] = []
+    lines: list[str] = []
     for path in paths:
         for runtime in COLUMN:
-            found.extend(disagreements(path, runtime))
-    print("\n".join(found))
-    by_rule = Counter(line.partition("('")[2].partition("'")[0] for line in found)
-    print(f"{len(paths)} models on {len(COLUMN)} runtimes: {len(found)} disagreements {dict(by_rule) or ''}")
-    return 1 if found or not paths else 0
+            lines.extend(disagreements(path, runtime))
+    print("\n".join(lines))
+    by_rule = Counter(line.partition("('")[2].partition("'")[0] for line in lines)
+    print(f"{len(paths)} models on {len(COLUMN)} runtimes: {len(lines)} disagreements {dict(by_rule) or ''}")
+    return 1 if lines or not paths else 0
 
 
 if __name__ == "__main__":

@@ -35,13 +35,13 @@ def test_seeds_are_accepted() -> None:
 
 def test_no_disagreement(seeds: dict[int, frozenset[tuple[str, str]]], tmp_path: Path) -> None:
     path = tmp_path / "case.json"
-    found = []
+    collected = []
     for name, case, seed in CASES[::SHARE]:
         path.write_text(json.dumps(case))
         said = disagreement("refused" if name in REFUSED else "", seeds[id(seed)], path)
         if said:
-            found.append(f"{name}: {said}")
-    assert found == []
+            collected.append(f"{name}: {said}")
+    assert collected == []
 
 
 def test_a_disagreement_would_be_seen(tmp_path: Path) -> None:

@@ -26,25 +26,25 @@ class Block:
 
 def blocks_of(text: str) -> list[Block]:
     """The fenced blocks of a page, without the indentation of the list that they lie in."""
-    found = []
+    blocks = []
     for match in _FENCE.finditer(text):
         inner = "\n".join(line.removeprefix(match[1]) for line in match[4].splitlines())
-        found.append(Block(match[3], inner, text.count("\n", 0, match.start(4)) + 1))
-    return found
+        blocks.append(Block(match[3], inner, text.count("\n", 0, match.start(4)) + 1))
+    return blocks
 
 
 def indented(text: str) -> list[str]:
     """Lines that Markdown takes for code without a fence: four spaces after an empty line, not in a list."""
-    found = []
+    blocks = []
     lines = _FENCE.sub("", text).splitlines()
     outer = before = ""
     for line in lines:
         if line.startswith("    ") and not before.strip() and not re.match(r"[-*\d]", outer):
-            found.append(line)
+            blocks.append(line)
         if line.strip() and not line.startswith(" "):
             outer = line
         before = line
-    return found
+    return blocks
 
 
 @dataclass(frozen=True)

@@ -175,16 +175,16 @@ def _known_script(words: list[str]) -> None:
         path = ROOT / Path(*words[2].split("."))
         if words[2].startswith("dlclint_schemas"):
             path = ROOT / "schemas" / Path(*words[2].split("."))
-        found = next((p for p in (path.with_suffix(".py"), path / "__main__.py") if p.is_file()), None)
+        file = next((p for p in (path.with_suffix(".py"), path / "__main__.py") if p.is_file()), None)
     else:
-        found = ROOT / words[1]
-    assert found is not None and found.is_file(), words
+        file = ROOT / words[1]
+    assert file is not None and file.is_file(), words
     source = "".join(
-        p.read_text("utf-8") for p in ([found] if found.name != "__main__.py" else found.parent.glob("*.py"))
+        p.read_text("utf-8") for p in ([file] if file.name != "__main__.py" else file.parent.glob("*.py"))
     )
     for word in words[2:]:
         if word.startswith("--"):
-            assert f'"{word.partition("=")[0]}"' in source, f"{found.name} has no {word}"
+            assert f'"{word.partition("=")[0]}"' in source, f"{file.name} has no {word}"
 
 
 def _toml(block: Block) -> None:
@@ -193,7 +193,7 @@ def _toml(block: Block) -> None:
         for server in data["language-server"].values():
             parser("server").parse_args(_ours(server["command"], *server["args"]))
         names = set(data["language-server"]) | {"vscode-json-language-server", "taplo"}
-        assert {name for item in data["language"] for name in item["language-servers"]} <= names
+        assert {name for language in data["language"] for name in language["language-servers"]} <= names
         return
     project = data.pop("project", {})
     if project:
@@ -301,10 +301,10 @@ def test_installing_names_extras_in_quotes() -> None:
     """Messages and documents alike: a shell such as zsh stops at brackets without quotes."""
     extras = set(PROJECT["project"]["optional-dependencies"])
     places = [*PAGES, *(ROOT / "lint").rglob("*.py"), ROOT / "CHANGELOG.md"]
-    found = 0
+    count = 0
     for path in places:
         for match in re.finditer(r"(.)(?:dlclint|\.)\[(\w+(?:,\w+)*)\](.)", path.read_text("utf-8")):
-            found += 1
+            count += 1
             assert match[1] == match[3] == "'", f"{path.name}: {match[0]}"
             assert set(match[2].split(",")) <= extras, match[0]
-    assert found > 5
+    assert count > 5

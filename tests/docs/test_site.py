@@ -50,7 +50,7 @@ def test_a_page_for_each_rule_and_a_schema_for_each_id(site: Path) -> None:
 
 def test_search_and_pages_need_no_network(site: Path) -> None:
     index = json.loads((site / "search" / "search_index.json").read_text("utf-8"))
-    places = {item["location"] for item in index["docs"]}
+    places = {doc["location"] for doc in index["docs"]}
     assert "rules/quantization/shared-grid/" in places and len(places) > 300
     for page in site.rglob("*.html"):
         text = page.read_text("utf-8")

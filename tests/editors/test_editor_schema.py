@@ -119,6 +119,6 @@ def test_as_vs_code_sees_them(checker: Path, tmp_path: Path, schema: Any) -> Non
         good += sorted(SAMPLES.glob("*.encodings"))
     line = ["node", "validate.mjs", str(written), *map(str, good + bad)]
     done = subprocess.run(line, cwd=checker, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
-    assert {path.name: found[str(path)] for path in good} == {path.name: [] for path in good}
-    assert all(found[str(path)] for path in bad)
+    data = json.loads(done.stdout)
+    assert {path.name: data[str(path)] for path in good} == {path.name: [] for path in good}
+    assert all(data[str(path)] for path in bad)

@@ -235,12 +235,12 @@ def check_whole(path: Path, data: bytes) -> None:
     lines = data.count(b"\n") + 1
     for model in (None, path.with_suffix(".onnxtxt")):
         job = Job(path, kind="encodings", model=model)
-        for item in lint_file(job).diagnostics:
-            assert item.rule != "engine/crashed-rule", item.message
-            place = item.location
-            assert place.pointer is not None
-            assert place.line is not None and 1 <= place.line <= lines
-            assert place.column is not None and place.column >= 1
+        for finding in lint_file(job).diagnostics:
+            assert finding.rule != "engine/crashed-rule", finding.message
+            location = finding.location
+            assert location.pointer is not None
+            assert location.line is not None and 1 <= location.line <= lines
+            assert location.column is not None and location.column >= 1
         for unsafe in (False, True):
             fixed = fix_overrides(job, unsafe)
             again = read_bytes(fixed.text_after.encode("utf-8", "surrogatepass"), path)

@@ -61,15 +61,15 @@ def broken(whole: Any) -> Iterator[Any]:
     """The file with each of its values replaced, and with each left out."""
     for path in places(whole):
         for value in (*VALUES, ...):
-            made = copy.deepcopy(whole)
-            around = made
+            copied = copy.deepcopy(whole)
+            around = copied
             for key in path[:-1]:
                 around = around[key]
             if value is ...:
                 del around[path[-1]]
             else:
                 around[path[-1]] = value
-            yield made
+            yield copied
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -77,8 +77,8 @@ def broken(whole: Any) -> Iterator[Any]:
 def test_a_broken_field_is_a_sentence(tmp_path: Path, version: str, model: str) -> None:
     path = tmp_path / "m.encodings"
     refused = 0
-    for made in broken(FILES[version]):
-        path.write_text(json.dumps(made))
+    for broken_file in broken(FILES[version]):
+        path.write_text(json.dumps(broken_file))
         document = read_encodings(path)
         for target in ("0.6.1", "1.0.0", "2.0.0"):
             try:

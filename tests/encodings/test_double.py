@@ -30,11 +30,11 @@ def test_a_scale_along_an_axis_is_broadcast(
     scale: dict[str, Any] = {"x": stored.tolist(), "x_scale": step.tolist(), "axis": axis}
     if zero is not None:
         scale["x_zero_point"] = zero.tolist()
-    for place in np.ndindex(shape):
-        channel = place[axis]
-        expected = (stored[place] - (0 if zero is None else zero[channel])) * step[channel]
-        found = np.array(double.effective_scale(scale))
-        assert found.shape == shape and found[place] == pytest.approx(expected)
+    for index in np.ndindex(shape):
+        channel = index[axis]
+        expected = (stored[index] - (0 if zero is None else zero[channel])) * step[channel]
+        values = np.array(double.effective_scale(scale))
+        assert values.shape == shape and values[index] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -74,19 +74,19 @@ def test_the_object_is_shown_as_the_plain_blocks_it_stands_for(tmp_path: Path) -
     scale = {"x": [[3, 5], [11, 9]], "x_scale": [0.001, 0.002], "axis": 0}
     entry = {"name": "w", "output_dtype": "int4", "axis": 1, "block_size": 4}
     files = {"double": scale, "plain": double.effective_scale(scale)}
-    found = []
+    values = []
     for name, value in files.items():
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps({"version": "2.1.0", "encodings": [{**entry, "y_scale": value}]}), "utf-8")
-        found.append(list(rows(read_encodings(path))))
-    assert found[0] == found[1]
-    assert found[0][0].elements == 4
-    assert found[0][0].scale == pytest.approx((0.003, 0.022))
+        values.append(list(rows(read_encodings(path))))
+    assert values[0] == values[1]
+    assert values[0][0].elements == 4
+    assert values[0][0].scale == pytest.approx((0.003, 0.022))
 
 
 def test_a_quantized_scale_by_channel_converts(tmp_path: Path) -> None:
     path = tmp_path / "e.json"
     entry = {"name": "w", "output_dtype": "int8", "axis": 0, "y_scale": {"x": [2, 4], "x_scale": 0.5}}
     path.write_text(json.dumps({"version": "2.1.0", "encodings": [entry]}), "utf-8")
-    (made,) = json.loads(convert(read_encodings(path), "2.0.0"))["encodings"]
-    assert made["y_scale"] == [1.0, 2.0]
+    (encoding,) = json.loads(convert(read_encodings(path), "2.0.0"))["encodings"]
+    assert encoding["y_scale"] == [1.0, 2.0]

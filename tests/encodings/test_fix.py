@@ -68,8 +68,8 @@ def test_an_entry_behind_vectors_is_mended_itself(tmp_path: Path) -> None:
         }
         path.write_text(json.dumps(whole), "utf-8")
         fixed = fix_overrides(Job(path, kind="encodings", select=("encodings/missing-field",)), False)
-        made = json.loads(fixed.text_after)["activation_encodings"]["x"]
-        assert made[-1] == {"bitwidth": 8, "dtype": "int"}
+        fixed_entry = json.loads(fixed.text_after)["activation_encodings"]["x"]
+        assert fixed_entry[-1] == {"bitwidth": 8, "dtype": "int"}
 
 
 # Every number that a good entry is written with stands for the same value in several spellings.
@@ -311,7 +311,7 @@ def test_json_report(
     report = json.loads(out)
     schema = resources.files("dlclint_schemas").joinpath("fix-v1.schema.json").read_text("utf-8")
     jsonschema.validate(report, json.loads(schema))
-    (turned,) = (item for item in report["mended"] if item["rule"] == "encodings/offset-sign")
+    (turned,) = (finding for finding in report["mended"] if finding["rule"] == "encodings/offset-sign")
     assert turned["location"]["pointer"] == "/activation_encodings/x/0/offset"
     assert {edit["kind"] for edit in turned["edits"]} == {"set-value"}
     assert (report["written"] is not None) == bool({"-o", "--in-place"} & {*arguments})

@@ -16,7 +16,7 @@ from dlclint.encodings.json_text import almost_json
     "text", ['"' + '\\"' * 500, '"' + "a, } // /* # " * 50, '"a\\'], ids=["quotes", "all", "end"]
 )
 def test_a_string_without_an_end_is_one_token(text: str) -> None:
-    assert [found.end() for found in json_text._TOKEN.finditer(text)] in ([len(text)], [len(text) - 1])
+    assert [match.end() for match in json_text._TOKEN.finditer(text)] in ([len(text)], [len(text) - 1])
     assert almost_json(text) == (text, [])
 
 

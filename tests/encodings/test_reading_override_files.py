@@ -40,7 +40,7 @@ def leaf(layout: Layout) -> st.SearchStrategy[dict[str, Any]]:
         pair = st.integers(1, 3).flatmap(
             lambda n: st.tuples(*[st.lists(NUMBERS, min_size=n, max_size=n)] * 2)
         )
-        return pair.map(lambda found: {"bw": 8, "dtype": "INT", "scale": found[0], "offset": found[1]})
+        return pair.map(lambda numbers: {"bw": 8, "dtype": "INT", "scale": numbers[0], "offset": numbers[1]})
     return NUMBERS.map(lambda scale: {"output_dtype": "uint8", "y_scale": scale, "y_zero_point": 3})
 
 
@@ -81,21 +81,23 @@ def test_spans_and_single_entries_agree(
     layout, value = made
     text = json.dumps(value, indent=indent, separators=(comma, colon), ensure_ascii=False)
     data = text.encode("utf-8", "surrogatepass")
-    found = []
+    spellings = []
     for span in (1, 40, 1 << 16):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(reading, "_SPAN", span)
-            found.append(read_bytes(data, HERE))
+            spellings.append(read_bytes(data, HERE))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading._Reader, "_span", lambda *_: None)
-        found.append(read_bytes(data, HERE))
-    for document in found:
-        assert columns(document) == columns(found[0])
-        assert document.flaws == found[0].flaws
+        spellings.append(read_bytes(data, HERE))
+    for document in spellings:
+        assert columns(document) == columns(spellings[0])
+        assert document.flaws == spellings[0].flaws
         assert document.whole and document.version == layout.value
         names = [name for _, name, _ in document.entries()]
         held = next(v for k, v in value.items() if k.endswith("encodings"))
-        expected = list(held.items()) if isinstance(held, dict) else [(item["name"], item) for item in held]
+        expected = (
+            list(held.items()) if isinstance(held, dict) else [(entry["name"], entry) for entry in held]
+        )
         assert names == [name for name, _ in expected]
         assert [entry for *_, entry in document.entries()] == [entry for _, entry in expected]
         for row in range(len(names)):
@@ -137,11 +139,11 @@ def test_place_in_a_large_file(tmp_path: Path) -> None:
     )
     path = tmp_path / "m.encodings"
     path.write_text(text, "utf-8", newline="")
-    (item,) = lint_file(Job(path, kind="encodings")).diagnostics
-    assert item.rule == "encodings/offset-sign"
-    assert item.location.pointer == f"/activation_encodings/é~1{wrong}/0/offset"
-    assert item.location.line == wrong + 2
-    assert item.location.column == lines[wrong].index('"offset"') + 1
+    (finding,) = lint_file(Job(path, kind="encodings")).diagnostics
+    assert finding.rule == "encodings/offset-sign"
+    assert finding.location.pointer == f"/activation_encodings/é~1{wrong}/0/offset"
+    assert finding.location.line == wrong + 2
+    assert finding.location.column == lines[wrong].index('"offset"') + 1
 
 
 def test_the_rest_is_counted_from_the_first_one_left_out(tmp_path: Path) -> None:
@@ -150,9 +152,9 @@ def test_the_rest_is_counted_from_the_first_one_left_out(tmp_path: Path) -> None
     path.write_text(
         '{"activation_encodings": {\n' + ",\n".join(lines) + '},\n"param_encodings": {}, "version": "0.6.1"}'
     )
-    found = lint_file(Job(path, kind="encodings")).diagnostics
-    assert [item.location.line for item in found] == list(range(2, 23))
-    assert found[-1].message == "30 more tensors have the same flaw, from here on"
+    findings = lint_file(Job(path, kind="encodings")).diagnostics
+    assert [finding.location.line for finding in findings] == list(range(2, 23))
+    assert findings[-1].message == "30 more tensors have the same flaw, from here on"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +175,7 @@ def test_the_rest_is_counted_from_the_first_one_left_out(tmp_path: Path) -> None
 def test_recognition_by_shape(value: Any, layout: Layout | None, flaw: str) -> None:
     document = read_bytes(json.dumps(value).encode(), HERE)
     assert document.layout is layout
-    assert [item.kind for item in document.flaws] == ([flaw] if flaw else [])
+    assert [flaw.kind for flaw in document.flaws] == ([flaw] if flaw else [])
 
 
 def test_double_quantization_of_2_1_is_no_flaw() -> None:

@@ -38,10 +38,12 @@ QUOTED = {cells[0].strip("`"): cells[2] for cells in TABLE}
 
 def said(path: Path) -> str:
     """The rules of a file's findings by severity, as the docs write them."""
-    found = lint_file(Job(path, kind="encodings")).diagnostics
+    findings = lint_file(Job(path, kind="encodings")).diagnostics
     parts = []
     for severity in Severity:
-        rules = sorted({item.rule.partition("/")[2] for item in found if item.severity is severity})
+        rules = sorted(
+            {finding.rule.partition("/")[2] for finding in findings if finding.severity is severity}
+        )
         if rules:
             parts.append(f"{severity.value}: {', '.join(rules)}")
     return "; ".join(parts) or "nothing"
@@ -60,13 +62,13 @@ def test_quoted_file_gets_what_the_docs_say(name: str) -> None:
 @pytest.mark.parametrize("name", GENUINE)
 def test_genuine_file_with_its_model(name: str) -> None:
     job = Job(SHARED / "encodings" / name, kind="encodings", model=SHARED / "models" / GENUINE[name])
-    found = {(item.severity.value, item.rule) for item in lint_file(job).diagnostics}
+    findings = {(finding.severity.value, finding.rule) for finding in lint_file(job).diagnostics}
     # The dead channel of yunet_n and the names of the folded rfb320 are there: neither is a false alarm.
     # A dead channel of YuNet's has a scale of 1.19e-07, which HTP saturates beside 16-bit activations.
     names = ("range-too-small", "unknown-tensor", "channel-saturates")
     real = {("warning", f"encodings/{name}") for name in names}
-    assert {item for item in found if item[0] != "info"} <= real
-    assert {rule for _, rule in found - real} <= {
+    assert {finding for finding in findings if finding[0] != "info"} <= real
+    assert {rule for _, rule in findings - real} <= {
         "encodings/coverage",
         "encodings/per-channel-consumer",
         "precision/bias-bits",
@@ -100,9 +102,11 @@ def test_offset_of_issue_2468_is_found_and_mended(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     shutil.copy(SHARED / "encodings" / "aimet_issue_2468_offset_-127.json", path)
     rule = "encodings/symmetric-offset"
-    found = [item for item in lint_file(Job(path, kind="encodings")).diagnostics if item.rule == rule]
-    assert [item.evidence["offset"] for item in found] == [-127, 0]
-    assert all("Invalid offset overridden" in str(item.source) for item in found)
+    findings = [
+        finding for finding in lint_file(Job(path, kind="encodings")).diagnostics if finding.rule == rule
+    ]
+    assert [finding.evidence["offset"] for finding in findings] == [-127, 0]
+    assert all("Invalid offset overridden" in str(finding.source) for finding in findings)
     fixed = fix_overrides(Job(path, kind="encodings"), False)
     assert not fixed.after[Severity.ERROR]
     for entries in json.loads(fixed.text_after)["param_encodings"].values():
@@ -112,7 +116,7 @@ def test_offset_of_issue_2468_is_found_and_mended(tmp_path: Path) -> None:
 
 
 def test_offset_of_issue_4053_is_right() -> None:
-    found = lint_file(
+    findings = lint_file(
         Job(SHARED / "encodings" / "aimet_issue_4053_offset_-215.json", kind="encodings")
     ).diagnostics
-    assert {item.rule for item in found} == {"encodings/missing-section", "encodings/version"}
+    assert {finding.rule for finding in findings} == {"encodings/missing-section", "encodings/version"}

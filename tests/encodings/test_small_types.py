@@ -47,15 +47,15 @@ def document(value: Any) -> EncodingsDocument:
 def said(value: Any, tmp_path: Path, at_least: Severity = Severity.WARNING) -> dict[str, str]:
     path = tmp_path / "x.encodings"
     path.write_text(json.dumps(value))
-    found = lint_file(Job(path, kind="encodings")).diagnostics
-    return {item.rule: item.message for item in found if item.severity.rank <= at_least.rank}
+    findings = lint_file(Job(path, kind="encodings")).diagnostics
+    return {finding.rule: finding.message for finding in findings if finding.severity.rank <= at_least.rank}
 
 
 def test_a_wrong_shift_is_told_once_for_all_channels(tmp_path: Path) -> None:
     path = tmp_path / "x.encodings"
     path.write_text(json.dumps(listed({**SHIFTED, "zero_point_shift": ["a", "b"]})))
-    found = [item.message for item in lint_file(Job(path, kind="encodings")).diagnostics]
-    assert [text for text in found if "zero_point_shift" in text] == [
+    messages = [finding.message for finding in lint_file(Job(path, kind="encodings")).diagnostics]
+    assert [text for text in messages if "zero_point_shift" in text] == [
         "'w': zero_point_shift is \"a\", not a number in 2 channels"
     ]
 
@@ -163,6 +163,6 @@ def test_partial_entries_are_refused_in_sentences(entry: dict[str, Any], words: 
 
 
 def test_a_shift_of_another_length_is_reported(tmp_path: Path) -> None:
-    found = said(listed({**SHIFTED, "zero_point_shift": [0.5, 0.5, 0.5]}), tmp_path)
-    assert "zero_point_shift has 3 values, scale has 2" in found["encodings/field-type"]
+    findings = said(listed({**SHIFTED, "zero_point_shift": [0.5, 0.5, 0.5]}), tmp_path)
+    assert "zero_point_shift has 3 values, scale has 2" in findings["encodings/field-type"]
     assert np.isfinite(document(listed({**SHIFTED, "zero_point_shift": None})).elements.offset).all()

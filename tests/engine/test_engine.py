@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def rules_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     main(["check", "--format", "json", *arguments, "a.onnx"])
     (file,) = json.loads(capsys.readouterr().out)["files"]
-    return [item["rule"] for item in file["findings"]]
+    return [finding["rule"] for finding in file["findings"]]
 
 
 def test_longer_selector_wins() -> None:
@@ -211,10 +211,10 @@ def test_a_crashing_rule_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
 
     rules = (Rule("odd/broken", Subject.MODEL, broken, "Broken."), *all_rules())
     monkeypatch.setattr(models, "chosen_rules", lambda *_: rules)
-    found = run.lint_file(Job(Path("a.onnx"))).diagnostics
-    (crashed,) = (item for item in found if item.rule == CRASHED)
+    findings = run.lint_file(Job(Path("a.onnx"))).diagnostics
+    (crashed,) = (finding for finding in findings if finding.rule == CRASHED)
     assert crashed.message == "rule odd/broken failed: RuntimeError: \\x1b[31mbad luck"
-    assert {item.rule for item in found} > {"ops/unsupported"}
+    assert {finding.rule for finding in findings} > {"ops/unsupported"}
 
 
 def test_order_does_not_depend_on_jobs() -> None:

@@ -40,14 +40,14 @@ SELECTORS = sorted({rule.family for rule in all_rules()} | {rule.id for rule in 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("verdicts")
+    models_folder = tmp_path_factory.mktemp("verdicts")
     for name, body in NETWORKS.items():
         proto = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {body}')
         for tensor, value in (("slope", np.full((3, 1, 1), 0.1)), ("size", np.array(640.0))):
             if f"{tensor})" in body:
                 proto.graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), tensor))
-        (made / f"{name}.onnx").write_bytes(proto.SerializeToString())
-    return made
+        (models_folder / f"{name}.onnx").write_bytes(proto.SerializeToString())
+    return models_folder
 
 
 @cache
@@ -87,9 +87,9 @@ def test_what_is_shown_decides_nothing(
         assert getattr(shown.verdict, part) == getattr(plain.verdict, part)
     assert (shown.support, shown.partitions) == (plain.support, plain.partitions)
     # Every finding that is told both times is the same but for its severity and its cause.
-    known = {(item.rule, item.location, item.message) for item in plain.diagnostics}
-    told = {(item.rule, item.location, item.message) for item in shown.diagnostics}
-    assert {item for item in told if item[0] != UNUSED_IGNORE} <= known
+    known = {(finding.rule, finding.location, finding.message) for finding in plain.diagnostics}
+    told = {(finding.rule, finding.location, finding.message) for finding in shown.diagnostics}
+    assert {verdict_key for verdict_key in told if verdict_key[0] != UNUSED_IGNORE} <= known
     for lowest in Severity:
         for fail_on in Severity:
             cut = Outcome("", (shown.from_severity(lowest),), fail_on)

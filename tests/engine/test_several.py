@@ -30,9 +30,9 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def report(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, dict[str, Any]]:
     status = main(["check", "--format", "json", *options, "m.onnx"])
-    found = json.loads(capsys.readouterr().out)
-    jsonschema.validate(found, SCHEMA)
-    return status, found["files"][0]
+    report_json = json.loads(capsys.readouterr().out)
+    jsonschema.validate(report_json, SCHEMA)
+    return status, report_json["files"][0]
 
 
 def chips(*names: str) -> list[str]:
@@ -43,10 +43,14 @@ def test_a_finding_names_the_chips_that_it_holds_for(model: Path, capsys: pytest
     status, file = report(capsys, *WIDE, *chips("sm8650", "sm7325", "865", "8 Gen 3"))
     assert status == 1
     assert [chip["soc"]["name"] for chip in file["chips"]] == ["SM8650", "SM7325", "SM8250"]
-    errors = {item["message"]: item.get("socs") for item in file["findings"] if item["severity"] == "error"}
+    errors = {
+        finding["message"]: finding.get("socs")
+        for finding in file["findings"]
+        if finding["severity"] == "error"
+    }
     assert sorted(map(str, errors.values())) == ["['SM7325']", "['SM8250']", "['SM8250']"]
     assert all(message.endswith(f" (only on {socs[0]})") for message, socs in errors.items() if socs)
-    everywhere = [item for item in file["findings"] if item["rule"] == "ops/version-not-listed"]
+    everywhere = [finding for finding in file["findings"] if finding["rule"] == "ops/version-not-listed"]
     assert len(everywhere) == 1
     assert "socs" not in everywhere[0]
     runs = [{row["runtime"]: row["word"] for row in chip["verdict"]["runs"]} for chip in file["chips"]]
@@ -61,14 +65,16 @@ def test_each_chip_is_judged_as_alone(model: Path, capsys: pytest.CaptureFixture
     for name, chip in zip(names, several["chips"], strict=True):
         _, alone = report(capsys, *WIDE[2:], *chips(name))
         assert chip["verdict"] == alone["verdict"]
-        counts = {key: sum(item["severity"] == key for item in alone["findings"]) for key in chip["counts"]}
+        counts = {
+            key: sum(finding["severity"] == key for finding in alone["findings"]) for key in chip["counts"]
+        }
         assert chip["counts"] == counts
         said = {
-            (item["rule"], item["message"].partition(" (only on ")[0])
-            for item in several["findings"]
-            if chip["soc"]["name"] in item.get("socs", [chip["soc"]["name"]])
+            (finding["rule"], finding["message"].partition(" (only on ")[0])
+            for finding in several["findings"]
+            if chip["soc"]["name"] in finding.get("socs", [chip["soc"]["name"]])
         }
-        assert said == {(item["rule"], item["message"]) for item in alone["findings"]}
+        assert said == {(finding["rule"], finding["message"]) for finding in alone["findings"]}
 
 
 def test_the_worst_chip_decides(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +86,7 @@ def test_the_worst_chip_decides(model: Path, capsys: pytest.CaptureFixture[str])
     assert status == 1
     assert file["verdict"]["converts"]["word"] == "no"
     assert [chip["verdict"]["converts"]["word"] for chip in file["chips"]] == ["no", "no"]
-    assert not any("socs" in item for item in file["findings"] if item["rule"] == "ops/pattern-only")
+    assert not any("socs" in finding for finding in file["findings"] if finding["rule"] == "ops/pattern-only")
 
 
 @pytest.mark.parametrize(
@@ -113,9 +119,9 @@ def test_an_override_file(model: Path, capsys: pytest.CaptureFixture[str]) -> No
     table = {"version": "0.6.1", "activation_encodings": {}, "param_encodings": {"w": [entry]}}
     Path("m.encodings").write_text(json.dumps(table), "utf-8")
     main(["check", "--format", "json", *chips("sm8650", "sm7325"), "m.onnx"])
-    found = json.loads(capsys.readouterr().out)
-    jsonschema.validate(found, SCHEMA)
-    assert [[chip["verdict"] is None for chip in file["chips"]] for file in found["files"]] == [
+    report_json = json.loads(capsys.readouterr().out)
+    jsonschema.validate(report_json, SCHEMA)
+    assert [[chip["verdict"] is None for chip in file["chips"]] for file in report_json["files"]] == [
         [False, False],
         [True, True],
     ]

@@ -24,9 +24,9 @@ def _shown_networks() -> ModuleType:
     path = Path(__file__).parent.parent.parent / "scripts" / "pages" / "_networks.py"
     spec = importlib.util.spec_from_file_location("shown_networks", path)
     assert spec is not None and spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 NETWORKS = _shown_networks().NETWORKS
@@ -57,18 +57,18 @@ def shown(capsys: pytest.CaptureFixture[str], path: Path, *options: str) -> str:
 
 
 def verdict(capsys: pytest.CaptureFixture[str], path: Path, *options: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(shown(capsys, path, *options))["files"][0]["verdict"]
-    return found
+    report_json: dict[str, Any] = json.loads(shown(capsys, path, *options))["files"][0]["verdict"]
+    return report_json
 
 
 def test_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = verdict(capsys, write(tmp_path, WHOLE), "--soc", "sm8650", "--quantize")
-    assert found["converts"]["word"] == "yes"
-    assert {row["runtime"]: row["word"] for row in found["runs"]}["htp"] == "whole"
+    answer = verdict(capsys, write(tmp_path, WHOLE), "--soc", "sm8650", "--quantize")
+    assert answer["converts"]["word"] == "yes"
+    assert {row["runtime"]: row["word"] for row in answer["runs"]}["htp"] == "whole"
     # Nothing but measuring makes accuracy safe.
-    assert found["accuracy"]["word"] == "unknown"
-    assert [line.split()[:2] for line in found["next"]] == [["dlclint", "plan"], ["dlclint", "simulate"]]
-    assert "SM8650" in found["judged_for"] and "quantized a8w8" in found["judged_for"]
+    assert answer["accuracy"]["word"] == "unknown"
+    assert [line.split()[:2] for line in answer["next"]] == [["dlclint", "plan"], ["dlclint", "simulate"]]
+    assert "SM8650" in answer["judged_for"] and "quantized a8w8" in answer["judged_for"]
 
 
 def test_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,10 +81,10 @@ def test_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = verdict(capsys, write(tmp_path, REFUSED), "--runtime", "htp", "--quantize")
-    assert (found["converts"]["word"], found["converts"]["rule"]) == ("no", "ops/unsupported")
-    assert found["runs"] == []
-    assert not any("simulate" in line for line in found["next"])
+    answer = verdict(capsys, write(tmp_path, REFUSED), "--runtime", "htp", "--quantize")
+    assert (answer["converts"]["word"], answer["converts"]["rule"]) == ("no", "ops/unsupported")
+    assert answer["runs"] == []
+    assert not any("simulate" in line for line in answer["next"])
 
 
 def test_a_runtime_that_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,8 +122,8 @@ def test_it_does_not_depend_on_what_is_shown(
             ("--select", "model/lfs-pointer"),
             ("--all",),
         ):
-            found = verdict(capsys, path, *target, *shown)
-            assert {key: found[key] for key in ("converts", "runs")} == {
+            answer = verdict(capsys, path, *target, *shown)
+            assert {key: answer[key] for key in ("converts", "runs")} == {
                 key: whole[key] for key in ("converts", "runs")
             }
 
@@ -156,8 +156,8 @@ def test_every_command_of_the_shown_networks_runs(
     model = build(layers=4) if name == "transformer" else build()  # of many alike a few tell as much
     onnx.save(model, f"{name}.onnx")
     Path("FOLDER").mkdir()
-    for place in filter(Path.exists, (Path(f"{name}.onnx"), Path(f"{name}.fixed.onnx"))):
-        for command in verdict(capsys, place, "--soc", "sm8650", "--quantize")["next"]:
+    for path in filter(Path.exists, (Path(f"{name}.onnx"), Path(f"{name}.fixed.onnx"))):
+        for command in verdict(capsys, path, "--soc", "sm8650", "--quantize")["next"]:
             words = [
                 re.sub(r"\b[A-Z][A-Z_]*\b", "64", word) if "," in word else word
                 for word in shlex.split(command)[1:]
@@ -173,13 +173,13 @@ def test_every_command_of_the_shown_networks_runs(
 
 def samples(model: onnx.ModelProto, dims: dict[str, str]) -> dict[str, Any]:
     """One sample of each input."""
-    made = {}
-    for item in model.graph.input:
-        declared = [dim.dim_value or 1 for dim in item.type.tensor_type.shape.dim]
-        shape = [int(size) for size in dims[item.name].split(",")] if item.name in dims else declared
-        kind = onnx.helper.tensor_dtype_to_np_dtype(item.type.tensor_type.elem_type)
-        made[item.name] = np.ones(shape, kind)
-    return made
+    verdicts = {}
+    for tensor in model.graph.input:
+        declared = [dim.dim_value or 1 for dim in tensor.type.tensor_type.shape.dim]
+        shape = [int(size) for size in dims[tensor.name].split(",")] if tensor.name in dims else declared
+        kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.type.tensor_type.elem_type)
+        verdicts[tensor.name] = np.ones(shape, kind)
+    return verdicts
 
 
 FIXABLE = """<ir_version: 8, opset_import: ["" : 13]>
@@ -198,8 +198,8 @@ def test_a_fix_that_would_not_apply_is_not_suggested(
     assert not any(line.startswith("dlclint fix") for line in verdict(capsys, path, *asked)["next"])
     monkeypatch.undo()
     # Nor is one of what is ignored, which `fix` leaves alone, be it by the model itself.
-    found = json.loads(shown(capsys, path, *asked))["files"][0]["findings"]
-    fixable = [item["rule"] for item in found if item["fix"] and item["severity"] != "info"]
+    findings = json.loads(shown(capsys, path, *asked))["files"][0]["findings"]
+    fixable = [finding["rule"] for finding in findings if finding["fix"] and finding["severity"] != "info"]
     model = onnx.load(path)
     for rule in fixable:
         entry = model.metadata_props.add(key="dlclint:ignore", value=f"{rule}: known")
@@ -249,8 +249,8 @@ def test_a_quantized_model_is_not_sent_to_simulate(
 def test_an_unreadable_file_has_a_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(b"no model")
-    found = verdict(capsys, path, "--select", "ops")
-    assert (found["converts"]["word"], found["runs"], found["next"]) == ("no", [], [])
+    answer = verdict(capsys, path, "--select", "ops")
+    assert (answer["converts"]["word"], answer["runs"], answer["next"]) == ("no", [], [])
 
 
 def test_a_shape_that_waits_for_sizes_stands_in_no_runtimes_way(
@@ -263,11 +263,13 @@ def test_a_shape_that_waits_for_sizes_stands_in_no_runtimes_way(
     }"""
     main(["check", "--format", "json", str(write(tmp_path, model))])
     (file,) = json.loads(capsys.readouterr().out)["files"]
-    assert [item["rule"] for item in file["findings"] if item["severity"] == "error"] == [
+    assert [finding["rule"] for finding in file["findings"] if finding["severity"] == "error"] == [
         "shapes/dynamic-dim"
     ]
     assert not any(
-        item["op"] == "Shape" and item["certain"] for row in file["support"] for item in row["blockers"]
+        blocker["op"] == "Shape" and blocker["certain"]
+        for row in file["support"]
+        for blocker in row["blockers"]
     )
 
 
@@ -276,10 +278,10 @@ def test_fix_and_plan_honor_what_a_model_carries(tmp_path: Path, capsys: pytest.
     model = onnx.load(path)
     words = ["--isolated", "--runtime", "htp", "--format", "json", str(path)]
     main(["fix", *words, "-o", str(tmp_path / "fixed.onnx")])
-    mended = {item["rule"] for item in json.loads(capsys.readouterr().out)["mended"]}
+    mended = {finding["rule"] for finding in json.loads(capsys.readouterr().out)["mended"]}
     main(["plan", *words])
     said = json.loads(capsys.readouterr().out)
-    obstacles = {item["rule"] for item in said["errors"] + said["warnings"]}
+    obstacles = {finding["rule"] for finding in said["errors"] + said["warnings"]}
     assert mended and obstacles
     value = "\n".join(f"{rule}: known" for rule in mended | obstacles)
     model.graph.node[0].metadata_props.add(key="dlclint:ignore", value=value)

@@ -72,8 +72,8 @@ def test_weights_are_withheld_and_the_silent_rules_are_named(tmp_path: Path) -> 
     path = tmp_path / "m.onnx"
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)]), path)
     read, withheld = (lint_file(Job(path, weights=allowed)) for allowed in (True, False))
-    assert "model/non-finite-weights" in {item.rule for item in read.diagnostics}
-    assert "model/non-finite-weights" not in {item.rule for item in withheld.diagnostics}
+    assert "model/non-finite-weights" in {finding.rule for finding in read.diagnostics}
+    assert "model/non-finite-weights" not in {finding.rule for finding in withheld.diagnostics}
     (note,) = (note for note in withheld.notes if "--no-weights" in note)
     assert "model/non-finite-weights" in note and "ops/not-listed" not in note
     assert not any("--no-weights" in note for note in read.notes)

@@ -52,11 +52,13 @@ def examples() -> list[tuple[str, str, dict[str, str]]]:
 
 @pytest.mark.parametrize(("id", "text", "groups"), examples())
 def test_each_message_is_recognized(id: str, text: str, groups: dict[str, str]) -> None:
-    explained = {item.message.id: item for item in explain_lines([f"2026-01-01 12:00:00 - ERROR - {text}"])}
+    explained = {
+        finding.message.id: finding for finding in explain_lines([f"2026-01-01 12:00:00 - ERROR - {text}"])
+    }
     assert id in explained
-    found = {name: value.replace(" ", "") for name, value in explained[id].groups.items()}
+    parts = {name: value.replace(" ", "") for name, value in explained[id].groups.items()}
     for name, value in groups.items():
-        assert found[name].startswith(value), found
+        assert parts[name].startswith(value), parts
     assert "{" not in explained[id].says
 
 
@@ -80,14 +82,14 @@ def test_each_message_is_recognized_as_logs_write_it(written: str) -> None:
             '  File "convert", line 5, in main',
             written.format(text),
         ]
-        assert id in {item.message.id for item in explain_lines(lines)}, text
+        assert id in {finding.message.id for finding in explain_lines(lines)}, text
 
 
 def test_text_copied_from_a_page_is_recognized() -> None:
     line = (
         "KeyError: \u2018No translation registered for  op type onnx_einsum. Op is most  likely not supported"
     )
-    assert [item.message.id for item in explain_lines([line])] == ["no-translation"]
+    assert [finding.message.id for finding in explain_lines([line])] == ["no-translation"]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +150,7 @@ def test_lines_of_real_logs_that_say_nothing_wrong_are_left_alone(line: str) -> 
 
 def test_the_first_message_that_matches_a_place_is_told() -> None:
     line = "has incorrect Value 68, expected >= 73."
-    assert [item.message.id for item in explain_lines([line])] == ["needs-architecture"]
+    assert [finding.message.id for finding in explain_lines([line])] == ["needs-architecture"]
 
 
 def test_the_report(
@@ -240,5 +242,5 @@ def test_an_explanation_replaces_no_input(tmp_path: Path, capsys: pytest.Capture
 def test_any_text_is_taken_and_nothing_of_it_steers_a_terminal(lines: list[str], message: object) -> None:
     contains = getattr(message, "contains", "")
     damaged = [f"\x1b]0;x\x07{contains} {line} \u202e{contains}" for line in lines]
-    for item in explain_lines(damaged):
-        assert (item.text + item.says + item.help).isprintable()
+    for explained in explain_lines(damaged):
+        assert (explained.text + explained.says + explained.help).isprintable()

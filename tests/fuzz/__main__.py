@@ -60,10 +60,10 @@ def replay(sidecars: list[Path]) -> int:
     server.warm()
     wrong = False
     for path in sidecars:
-        found: list[Any] = []
-        server.serve([(0, load(path))], lambda event, found=found: found.extend(event["flaws"]))
-        wrong |= bool(found)
-        print(json.dumps({"case": path.name, "flaws": found}), flush=True)
+        flaws: list[Any] = []
+        server.serve([(0, load(path))], lambda event, found=flaws: found.extend(event["flaws"]))
+        wrong |= bool(flaws)
+        print(json.dumps({"case": path.name, "flaws": flaws}), flush=True)
     return int(wrong)
 
 

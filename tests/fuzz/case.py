@@ -45,5 +45,5 @@ def store(case: Case, folder: Path, name: str, cause: str) -> Path:
 def load(sidecar: Path) -> Case:
     """The case that `store` wrote."""
     head = json.loads(sidecar.read_text("utf-8"))
-    files = {inner: (sidecar.parent / place).read_bytes() for inner, place in head["files"].items()}
+    files = {inner: (sidecar.parent / path).read_bytes() for inner, path in head["files"].items()}
     return Case(files, tuple(head["arguments"]), sidecar.name)

@@ -138,13 +138,13 @@ class Stage:
 
     def _written(self, case: Case) -> list[tuple[str, bytes]]:
         """Files that are new or changed, by name."""
-        found = []
+        collected = []
         with os.scandir(".") as entries:
             for entry in entries:
                 data = Path(entry.path).read_bytes() if entry.is_file() else b""
                 if case.files.get(entry.name) != data:
-                    found.append((entry.name, data))
-        return sorted(found)
+                    collected.append((entry.name, data))
+        return sorted(collected)
 
     def _clear(self) -> None:
         with os.scandir(self.folder) as entries:
@@ -274,10 +274,10 @@ def _strings(value: Any) -> Any:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for key, item in value.items():
+        for key, child in value.items():
             yield key
             if key != "pointer":  # an address in the file, which is no address once it is changed
-                yield from _strings(item)
+                yield from _strings(child)
     elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
+        for child in value:
+            yield from _strings(child)

@@ -16,13 +16,13 @@ Shows = Callable[[Case], bool]
 
 def flaws_of(case: Case, seconds: float) -> list[str]:
     """The keys of the flaws that a case shows in a child of its own."""
-    found: list[str] = []
+    lines: list[str] = []
 
     def say(event: dict[str, Any]) -> None:
-        found.extend(f"{kind}: {cause}" for kind, cause, _ in event["flaws"])
+        lines.extend(f"{kind}: {cause}" for kind, cause, _ in event["flaws"])
 
     serve([(0, case)], say, seconds)
-    return found
+    return lines
 
 
 def minimized(case: Case, shows: Shows, seconds: float) -> Case:
@@ -62,7 +62,7 @@ def _shorter_words(case: Case, shows: Shows, end: float) -> Case:
 
 
 def _encoded(tree: list[Field]) -> bytes:
-    return b"".join(item.encoded() for item in tree)
+    return b"".join(field.encoded() for field in tree)
 
 
 def _fields(data: bytes) -> Iterator[bytes]:
@@ -71,20 +71,20 @@ def _fields(data: bytes) -> Iterator[bytes]:
         tree = fields_of(data)
     except ValueError:
         return
-    places = [(place, at) for place in all_lists(tree) for at in range(len(place))]
-    places.sort(key=lambda found: -len(found[0][found[1]].encoded()))
-    for place, at in places[:400]:
-        kept = place[at]
-        del place[at]
+    places = [(nested, at) for nested in all_lists(tree) for at in range(len(nested))]
+    places.sort(key=lambda spot: -len(spot[0][spot[1]].encoded()))
+    for fields, at in places[:400]:
+        kept = fields[at]
+        del fields[at]
         yield _encoded(tree)
-        place.insert(at, kept)
-    for place, at in places[:400]:
-        item = place[at]
-        if item.kind == 2 and isinstance(item.value, bytes) and len(item.encoded()) > 8:
-            value, inner = item.value, item.inner
-            item.value, item.inner = value[: len(value) // 2], None
+        fields.insert(at, kept)
+    for fields, at in places[:400]:
+        field = fields[at]
+        if field.kind == 2 and isinstance(field.value, bytes) and len(field.encoded()) > 8:
+            value, inner = field.value, field.inner
+            field.value, field.inner = value[: len(value) // 2], None
             yield _encoded(tree)
-            item.value, item.inner = value, inner
+            field.value, field.inner = value, inner
 
 
 def _json(data: bytes) -> Iterator[bytes]:

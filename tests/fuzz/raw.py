@@ -95,7 +95,7 @@ class Field:
         if self.kind == 0:
             return head + varint(self.value if isinstance(self.value, int) else len(self.value))
         if self.inner is not None and self.kind == 2:
-            body = b"".join(item.encoded() for item in self.inner)
+            body = b"".join(node.encoded() for node in self.inner)
         else:
             body = self.value if isinstance(self.value, bytes) else b""
         if self.kind == 2:
@@ -106,7 +106,7 @@ class Field:
         """The same field, what lies in it as bytes."""
         if self.inner is None or self.kind != 2:
             return Field(self.number, self.kind, self.value)
-        return Field(self.number, 2, b"".join(item.encoded() for item in self.inner))
+        return Field(self.number, 2, b"".join(node.encoded() for node in self.inner))
 
 
 def varint(value: int) -> bytes:
@@ -136,7 +136,7 @@ def fields_of(data: bytes, depth: int = 12) -> list[Field]:
     Raises:
         ValueError: they are no message.
     """
-    found, at = [], 0
+    fields, at = [], 0
     while at < len(data):
         key, at = _number(data, at)
         number, kind = key >> 3, key & 7
@@ -144,7 +144,7 @@ def fields_of(data: bytes, depth: int = 12) -> list[Field]:
             raise ValueError("no field number")
         if kind == 0:
             value, at = _number(data, at)
-            found.append(Field(number, kind, value))
+            fields.append(Field(number, kind, value))
             continue
         if kind not in (1, 2, 5):
             raise ValueError("no wire type that messages use")
@@ -161,17 +161,17 @@ def fields_of(data: bytes, depth: int = 12) -> list[Field]:
                 inner = fields_of(body, depth - 1)
             except ValueError:
                 inner = None
-        found.append(Field(number, kind, body, inner))
-    return found
+        fields.append(Field(number, kind, body, inner))
+    return fields
 
 
 def all_lists(fields: list[Field]) -> list[list[Field]]:
     """Every list of fields in a tree, the outermost first."""
-    found = [fields]
-    for item in fields:
-        if item.inner is not None:
-            found += all_lists(item.inner)
-    return found
+    lists = [fields]
+    for member in fields:
+        if member.inner is not None:
+            lists += all_lists(member.inner)
+    return lists
 
 
 def wire(data: bytes, random: random.Random) -> bytes:
@@ -181,12 +181,12 @@ def wire(data: bytes, random: random.Random) -> bytes:
     except ValueError:
         return data
     for _ in range(random.choice((1, 1, 2, 3))):
-        places = [place for place in all_lists(tree) if place]
+        places = [nested for nested in all_lists(tree) if nested]
         if not places:
             break
-        place = random.choice(places)
-        at = random.randrange(len(place))
-        chosen = place[at]
+        siblings = random.choice(places)
+        at = random.randrange(len(siblings))
+        chosen = siblings[at]
         choice = random.randrange(10)
         if choice == 0:
             chosen.number = random.choice((chosen.number + 1, random.randrange(1, 30), 1 << 28))
@@ -199,21 +199,21 @@ def wire(data: bytes, random: random.Random) -> bytes:
             if chosen.kind == 2:
                 chosen.value, chosen.inner = random.choice(_ODD_BYTES), None
         elif choice == 4:
-            del place[at]
+            del siblings[at]
         elif choice == 5:
-            place[at:at] = [chosen] * random.choice((1, 1, 2, 20))
+            siblings[at:at] = [chosen] * random.choice((1, 1, 2, 20))
         elif choice == 6:
             random.choice(places).append(chosen.flat())
         elif choice == 7 and chosen.kind == 2:
             for _ in range(random.choice((1, 3, 60))):
                 chosen = Field(chosen.number, 2, b"", [chosen])
-            place[at] = chosen
+            siblings[at] = chosen
         elif choice == 8:
-            random.shuffle(place)
+            random.shuffle(siblings)
         else:
             chosen.kind, chosen.inner = 2, None
             chosen.value = random.choice((*_ODD_BYTES, *(name.encode() for name in NAMES)))
-    return b"".join(item.encoded() for item in tree)[:400_000]
+    return b"".join(member.encoded() for member in tree)[:400_000]
 
 
 def rename(data: bytes, random: random.Random) -> bytes:
@@ -223,18 +223,18 @@ def rename(data: bytes, random: random.Random) -> bytes:
     except ValueError:
         return data
     leaves = [
-        item
-        for place in all_lists(tree)
-        for item in place
-        if item.kind == 2 and isinstance(item.value, bytes) and 0 < len(item.value) < 40
-        if item.value.isascii() and item.value.decode("ascii").isprintable()
+        member
+        for nested in all_lists(tree)
+        for member in nested
+        if member.kind == 2 and isinstance(member.value, bytes) and 0 < len(member.value) < 40
+        if member.value.isascii() and member.value.decode("ascii").isprintable()
     ]
     if not leaves:
         return data
     old = random.choice(leaves).value
     new = random.choice((random.choice(_ODD_BYTES), random.choice(NAMES).encode()))
     everywhere = random.random() < 0.7
-    for item in leaves if everywhere else [random.choice(leaves)]:
-        if item.value == old or not everywhere:
-            item.value, item.inner = new, None
-    return b"".join(item.encoded() for item in tree)
+    for leaf in leaves if everywhere else [random.choice(leaves)]:
+        if leaf.value == old or not everywhere:
+            leaf.value, leaf.inner = new, None
+    return b"".join(member.encoded() for member in tree)

@@ -117,22 +117,22 @@ def _fixtures(pattern: str) -> list[Path]:
 def models() -> Sequence[bytes]:
     """Networks and fixtures as .onnx bytes, the networks as often as all fixtures of a family."""
     warnings.simplefilter("ignore")  # onnx calls its own text form experimental
-    found = []
+    serialized = []
     for path in _fixtures("*/*/*.onnxtxt"):
         text = path.read_text("utf-8")
         if text.startswith("#"):
             text = text.partition("\n")[2]
         try:
-            found.append(parser.parse_model(text).SerializeToString())
+            serialized.append(parser.parse_model(text).SerializeToString())
         except parser.ParseError:
             continue  # a fixture of what cannot be read
-    return tuple(found + [network(text).SerializeToString() for text in NETWORKS] * 12)
+    return tuple(serialized + [network(text).SerializeToString() for text in NETWORKS] * 12)
 
 
 @functools.cache
 def overrides() -> Sequence[tuple[bytes, bytes]]:
     """Override files, each with its model (b"" where it has none)."""
-    found = []
+    collected = []
     for path in [*_fixtures("encodings/*/*.json"), *_fixtures("precision/*/*.json")]:
         model = path.with_suffix(".onnxtxt")
         binary = b""
@@ -140,17 +140,17 @@ def overrides() -> Sequence[tuple[bytes, bytes]]:
             text = model.read_text("utf-8")
             binary = parser.parse_model(text.partition("\n")[2] if text.startswith("#") else text)
             binary = binary.SerializeToString()
-        found.append((path.read_bytes(), binary))
-    return tuple(found)
+        collected.append((path.read_bytes(), binary))
+    return tuple(collected)
 
 
 @functools.cache
 def parsed_overrides() -> Sequence[object]:
     """The override files that are JSON, parsed."""
-    found = []
+    parsed = []
     for data, _ in overrides():
         try:
-            found.append(json.loads(data))
+            parsed.append(json.loads(data))
         except ValueError:
             continue
-    return tuple(found)
+    return tuple(parsed)

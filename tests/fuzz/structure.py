@@ -57,11 +57,11 @@ def text(value: str) -> str:
 
 def nodes_of(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     """The nodes of the graph, its functions and the bodies one level down."""
-    found = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
     for node in model.graph.node:
         for attribute in node.attribute:
-            found.extend(attribute.g.node)
-    return found
+            nodes.extend(attribute.g.node)
+    return nodes
 
 
 def integer(random: random.Random) -> int:
@@ -292,26 +292,26 @@ _VALUES: dict[str, Callable[[random.Random], Any]] = {
 
 def _attribute(name: str, kind: str, random: random.Random) -> onnx.AttributeProto:
     value = _VALUES[kind](random)
-    made = onnx.AttributeProto(name=name, type=AttributeProto.AttributeType.Value(kind))
+    attribute = onnx.AttributeProto(name=name, type=AttributeProto.AttributeType.Value(kind))
     if kind == "INT":
-        made.i = value
+        attribute.i = value
     elif kind == "INTS":
-        made.ints.extend(value)
+        attribute.ints.extend(value)
     elif kind == "FLOAT":
-        made.f = value
+        attribute.f = value
     elif kind == "FLOATS":
-        made.floats.extend(value)
+        attribute.floats.extend(value)
     elif kind == "STRING":
-        made.s = value.encode() if random.random() < 0.9 else random.randbytes(4)
+        attribute.s = value.encode() if random.random() < 0.9 else random.randbytes(4)
     elif kind == "STRINGS":
-        made.strings.extend(item.encode() for item in value)
+        attribute.strings.extend(item.encode() for item in value)
     elif kind == "TENSOR":
-        made.t.CopyFrom(value)
+        attribute.t.CopyFrom(value)
     elif kind == "GRAPH":
-        made.g.CopyFrom(value)
+        attribute.g.CopyFrom(value)
     else:
-        made.tp.CopyFrom(value)
-    return made
+        attribute.tp.CopyFrom(value)
+    return attribute
 
 
 _ELEMENTS = (1, 1, 1, 1, 7, 7, 6, 9, 10, 3, 2, 11, 16, 8, 0, 22)

@@ -144,12 +144,12 @@ _VALUES: tuple[Any, ...] = (
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
-    found = []
+    collected = []
     if isinstance(value, dict):
-        found = [(value, key) for key in value]
+        collected = [(value, key) for key in value]
     elif isinstance(value, list):
-        found = [(value, index) for index in range(len(value))]
-    return found + [place for parent, key in list(found) for place in _places(parent[key])]
+        collected = [(value, index) for index in range(len(value))]
+    return collected + [location for parent, key in list(collected) for location in _places(parent[key])]
 
 
 def _json(random: Random) -> bytes:
@@ -317,7 +317,7 @@ def config(random: Random) -> Case:
     )
     for _ in range(random.choice((1, 1, 2))):
         at = random.randrange(len(words) + 1)
-        odd = tuple(item for item in raw.NAMES if "\0" not in item)
+        odd = tuple(name for name in raw.NAMES if "\0" not in name)
         words[at:at] = [
             random.choice((*options, "--", "--help", "fix", "-j", "--config", "@x")),
             *random.choices(odd),

@@ -42,9 +42,9 @@ def dask() -> Iterator[Any]:
         package.config.set({"distributed.scheduler.allowed-failures": 0}),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=":0", silence_logs=50
-        ) as made,
+        ) as local_cluster,
     ):
-        yield made
+        yield local_cluster
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_file_that_kills_its_workers_is_reported_alone(folder: Path, address: 
             assert body is not None
             entry = unpacked(body)
             assert entry is not None
-            rules = [item.rule for item in entry.outcome.diagnostics]
+            rules = [finding.rule for finding in entry.outcome.diagnostics]
             assert ("engine/crashed-rule" in rules) == (number == 5)
             if number == 5:
                 (finding,) = entry.outcome.diagnostics
@@ -229,9 +229,9 @@ def test_a_scheduler_without_workers(folder: Path, capsys: pytest.CaptureFixture
     settings = {"distributed.comm.timeouts.connect": "1s"}
     with (
         package.config.set(settings),
-        distributed.LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as made,
+        distributed.LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as local_cluster,
     ):
-        said = refusal(capsys, "--on", str(made.scheduler_address).replace("tcp://", "dask://"))
+        said = refusal(capsys, "--on", str(local_cluster.scheduler_address).replace("tcp://", "dask://"))
     assert "the scheduler has had no worker for 1 s; start some: dask worker" in said
 
 
@@ -244,15 +244,15 @@ def test_without_the_extra(
 
 
 def test_a_lost_scheduler_ends_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Cluster("dask://nowhere", 1)
+    unreachable = Cluster("dask://nowhere", 1)
 
     class Gone:
         status = "closed"
 
-    made.client = Gone()
+    unreachable.client = Gone()
     monkeypatch.setattr(clusters, "_LOOK", 0.01)
     with pytest.raises(ClusterError, match="the connection to the scheduler was lost"):
-        made._arrived(clusters.queue.SimpleQueue())
+        unreachable._arrived(clusters.queue.SimpleQueue())
 
 
 def test_an_interrupted_local_cluster_leaves_no_worker(folder: Path) -> None:

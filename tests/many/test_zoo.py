@@ -90,7 +90,8 @@ def test_json_has_what_files_have(kept: str, capsys: pytest.CaptureFixture[str])
     for row in report["rules"]:
         counts = [
             sum(
-                (item.rule, item.severity.value) == (row["rule"], row["severity"]) for item in one.diagnostics
+                (finding.rule, finding.severity.value) == (row["rule"], row["severity"])
+                for finding in one.diagnostics
             )
             for one in outcomes
         ]
@@ -123,11 +124,15 @@ def test_one_fix_helps_as_many_models_as_are_stopped_by_nothing_else(
         helped = 0
         for outcome in outcomes:
             stops = [
-                item
-                for item in outcome.diagnostics
-                if item.about in STOPS and item.severity is Severity.ERROR
+                finding
+                for finding in outcome.diagnostics
+                if finding.about in STOPS and finding.severity is Severity.ERROR
             ]
-            left = [item for item in stops if (item.rule, item.location.op) != (row["rule"], row["op"])]
+            left = [
+                finding
+                for finding in stops
+                if (finding.rule, finding.location.op) != (row["rule"], row["op"])
+            ]
             helped += bool(stops) and not left
         assert row["alone"] == helped
     det = next(row for row in rows if row["op"] == "Det")
@@ -136,7 +141,7 @@ def test_one_fix_helps_as_many_models_as_are_stopped_by_nothing_else(
 
 def test_a_fix_is_as_safe_as_its_least_safe(tmp_path: Path) -> None:
     def outcome(name: str, safeties: list[Safety | None]) -> FileOutcome:
-        found = [
+        findings = [
             Diagnostic(
                 "family/rule",
                 Severity.ERROR,
@@ -148,7 +153,7 @@ def test_a_fix_is_as_safe_as_its_least_safe(tmp_path: Path) -> None:
             for number, safety in enumerate(safeties)
         ]
         verdict = ModelVerdict("", Answer("no", "", "family/rule"), (), Answer("unknown", ""), ())
-        return FileOutcome(name, "model", Job(Path(name)).target, tuple(found), verdict=verdict)
+        return FileOutcome(name, "model", Job(Path(name)).target, tuple(findings), verdict=verdict)
 
     def word(*models: list[Safety | None]) -> str:
         (row,) = zoo_of("", (outcome(str(number), one) for number, one in enumerate(models))).fixes
@@ -262,8 +267,8 @@ def test_nothing_is_known_of_what_failed() -> None:
     good = lint_file(
         Job(Path(__file__).parent.parent / "fixtures" / "model" / "custom-op" / "good_relu.onnxtxt")
     )
-    found: Zoo = zoo_of("", [good, replace(good, verdict=None)])
-    assert (found.models, found.converts, found.stopped, found.unknown) == (2, 1, 0, 1)
+    summary: Zoo = zoo_of("", [good, replace(good, verdict=None)])
+    assert (summary.models, summary.converts, summary.stopped, summary.unknown) == (2, 1, 0, 1)
 
 
 class Cells(HTMLParser):
@@ -293,11 +298,11 @@ def test_the_page_has_every_row_and_no_markup_of_a_model(kept: str) -> None:
     outcomes = [outcome for outcome in results_in(Path(kept)) if outcome is not None]
     hostile = '<img src=x onerror="alert(1)">'
     flawed = next(one for one in outcomes if one.verdict is not None and one.verdict.converts.word == "no")
-    found = tuple(
-        replace(item, location=replace(item.location, op=hostile), help=hostile)
-        for item in flawed.diagnostics
+    findings = tuple(
+        replace(finding, location=replace(finding.location, op=hostile), help=hostile)
+        for finding in flawed.diagnostics
     )
-    report = zoo_of("1", [*outcomes, replace(flawed, diagnostics=found)])
+    report = zoo_of("1", [*outcomes, replace(flawed, diagnostics=findings)])
     page = Cells()
     page.feed(render("zoo", "html", report, None))
     assert page.cells == [cell for table in tables(report) for row in table.rows for cell in row]

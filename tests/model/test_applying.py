@@ -78,10 +78,10 @@ def test_any_order_is_put_right(tmp_path_factory: object, size: int, seed: int) 
     folder = tmp_path_factory.mktemp("sorted")  # type: ignore[attr-defined]
     source = draft(folder, nodes)
     graph = applied(source, RenameNode(source.model().graph.nodes[0], "other"))
-    made = {"in"}
+    available = {"in"}
     for node in graph.node:
-        assert set(node.input) <= made
-        made.update(node.output)
+        assert set(node.input) <= available
+        available.update(node.output)
     assert len(graph.node) == size
 
 

@@ -56,7 +56,7 @@ def test_another_type_is_nothing(
     node = read(path).graph.nodes[0]
     right = attribute.type == kind
     assert node.has(name) == right
-    assert [found[0] for found in node.mistyped()] == [name] * (not right)
+    assert [mistyped[0] for mistyped in node.mistyped()] == [name] * (not right)
     if not right:
         assert node.attribute(name, "default") == "default"
     main(["check", "--isolated", "--format", "concise", str(path)])
@@ -69,7 +69,7 @@ def test_another_type_is_nothing(
 def test_a_type_that_is_not_stated_is_nothing(tmp_path: Path) -> None:
     node = read(node_with(AttributeProto(name="axis", i=1), "Softmax", 13, tmp_path)).graph.nodes[0]
     assert not node.has("axis")
-    assert [found[1:] for found in node.mistyped()] == [("UNDEFINED", "INT")]
+    assert [mistyped[1:] for mistyped in node.mistyped()] == [("UNDEFINED", "INT")]
 
 
 @pytest.mark.parametrize("op", ["Softmax", "HardSigmoid", "LeakyRelu", "LRN", "BatchNormalization"])

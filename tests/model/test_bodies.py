@@ -51,9 +51,9 @@ def loop(body: str, scanned: str = "") -> str:
 
 def test_a_state_that_keeps_its_shape_is_known(tmp_path: Path) -> None:
     model = opened(tmp_path, loop("r = Relu(s)\n z = Transpose(r)\n t = Transpose(z)", "z"))
-    found = inside(model)
-    assert (found["i"], found["c"]) == ("int64[]", "bool[]")
-    assert {name: found[name] for name in "srzt"} == {
+    inner_types = inside(model)
+    assert (inner_types["i"], inner_types["c"]) == ("int64[]", "bool[]")
+    assert {name: inner_types[name] for name in "srzt"} == {
         "s": "float[2,3]",
         "r": "float[2,3]",
         "z": "float[3,2]",
@@ -90,8 +90,8 @@ def test_computed_sizes_count_in_a_body_too(tmp_path: Path) -> None:
         r = Reshape(s, target)
         whole = Reshape(r, shape)
         t = Identity(whole)"""
-    found = inside(opened(tmp_path, loop(body)))
-    assert (found["r"], found["t"]) == ("float[1,6]", "float[2,3]")
+    inner_types = inside(opened(tmp_path, loop(body)))
+    assert (inner_types["r"], inner_types["t"]) == ("float[1,6]", "float[2,3]")
 
 
 def test_a_scan_hands_out_slices(tmp_path: Path) -> None:
@@ -105,25 +105,25 @@ def test_a_scan_hands_out_slices(tmp_path: Path) -> None:
         }>
     }"""
     model = opened(tmp_path, text)
-    found = inside(model)
-    assert {name: found[name] for name in "seto"} == {
+    inner_types = inside(model)
+    assert {name: inner_types[name] for name in "seto"} == {
         "s": "float[4]",
         "e": "float[2,4]",
         "t": "float[4]",
         "o": "float[2,4]",
     }
     session = onnxruntime.InferenceSession(model.path)
-    made = session.run(None, {"a": np.ones(4, np.float32), "x": np.ones((2, 5, 4), np.float32)})
+    outputs = session.run(None, {"a": np.ones(4, np.float32), "x": np.ones((2, 5, 4), np.float32)})
     types = [model.graph.type_of(name) for name in ("last", "all")]
-    assert [kind and kind.static_shape for kind in types] == [part.shape for part in made]
+    assert [kind and kind.static_shape for kind in types] == [part.shape for part in outputs]
 
 
 def test_a_map_hands_out_elements(tmp_path: Path) -> None:
     text = """g (seq(float[2,3]) many, float[3] one) => (seq(float[2,3]) y) {
       y = SequenceMap(many, one) <body = b (e, o) => (float[] t) { t = Add(e, o) }>
     }"""
-    found = inside(opened(tmp_path, text))
-    assert (found["e"], found["o"], found["t"]) == ("float[2,3]", "float[3]", "float[2,3]")
+    texts = inside(opened(tmp_path, text))
+    assert (texts["e"], texts["o"], texts["t"]) == ("float[2,3]", "float[3]", "float[2,3]")
 
 
 def nested(depth: int) -> onnx.ModelProto:
@@ -195,16 +195,16 @@ def test_what_is_known_of_a_loop_holds_after_any_number_of_rounds(
 ) -> None:
     nodes, last = [helper.make_node("Identity", ["c"], ["d"])], "s"
     for number, step in enumerate(steps):
-        made = f"a{number}"
+        outputs = f"a{number}"
         node = {
-            "Relu": helper.make_node("Relu", [last], [made]),
-            "Transpose": helper.make_node("Transpose", [last], [made]),
-            "Concat0": helper.make_node("Concat", [last, last], [made], axis=0),
-            "Concat1": helper.make_node("Concat", [last, last], [made], axis=-1),
-            "Unsqueeze": helper.make_node("Unsqueeze", [last, "zero"], [made]),
-            "Reshape": helper.make_node("Reshape", [last, "flat"], [made]),
+            "Relu": helper.make_node("Relu", [last], [outputs]),
+            "Transpose": helper.make_node("Transpose", [last], [outputs]),
+            "Concat0": helper.make_node("Concat", [last, last], [outputs], axis=0),
+            "Concat1": helper.make_node("Concat", [last, last], [outputs], axis=-1),
+            "Unsqueeze": helper.make_node("Unsqueeze", [last, "zero"], [outputs]),
+            "Reshape": helper.make_node("Reshape", [last, "flat"], [outputs]),
         }[step]
-        nodes, last = [*nodes, node], made
+        nodes, last = [*nodes, node], outputs
     nodes.append(helper.make_node("Identity", [last], ["t"]))
     empty = helper.make_empty_tensor_value_info
     body = helper.make_graph(nodes, "b", [empty(n) for n in ("i", "c", "s")], [empty("d"), empty("t")])
@@ -225,14 +225,14 @@ def test_what_is_known_of_a_loop_holds_after_any_number_of_rounds(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     path = tmp_path_factory.mktemp("model") / "m.onnx"
     path.write_bytes(model.SerializeToString())
-    found = read(path).graph.type_of("y")
-    (made,) = ReferenceEvaluator(model).run(None, {"x": np.ones(sizes, np.float32), "n": np.array(rounds)})
-    if found is not None and found.shape is not None:
-        assert len(found.shape) == made.ndim
-        assert all(dim in (size, None) for dim, size in zip(found.shape, made.shape, strict=True))
+    tensor_type = read(path).graph.type_of("y")
+    (outputs,) = ReferenceEvaluator(model).run(None, {"x": np.ones(sizes, np.float32), "n": np.array(rounds)})
+    if tensor_type is not None and tensor_type.shape is not None:
+        assert len(tensor_type.shape) == outputs.ndim
+        assert all(dim in (size, None) for dim, size in zip(tensor_type.shape, outputs.shape, strict=True))
     if set(steps) <= {"Relu"}:
-        assert found is not None
-        assert found.static_shape == sizes
+        assert tensor_type is not None
+        assert tensor_type.static_shape == sizes
 
 
 @pytest.mark.parametrize("depth", [1, 4])

@@ -21,7 +21,7 @@ def found(text: str, folder: Path) -> tuple[Contradiction, ...]:
 def test_only_the_first_node_of_a_chain_is_named(tmp_path: Path) -> None:
     text = """g (float[1,3] x, float[1,4] z) => (float[1,3] y)
     { a = Add(x, z)  b = Relu(a)  c = Mul(b, x)  y = Tanh(c) }"""
-    assert [(item.node.index, item.words) for item in found(text, tmp_path)] == [
+    assert [(contradiction.node.index, contradiction.words) for contradiction in found(text, tmp_path)] == [
         (0, "Incompatible dimensions")
     ]
 
@@ -32,7 +32,9 @@ def test_an_op_without_an_inference_of_its_own_is_not_blamed_for_another(tmp_pat
     { n = GroupNormalization<num_groups = 2>(x, s, s)  y = Add(n, z) }"""
     onnx.save(onnx.parser.parse_model(text), tmp_path / "model.onnx")
     told = contradictions(read(tmp_path / "model.onnx"))
-    assert [(item.node.op_type, item.words) for item in told] == [("Add", "Incompatible dimensions")]
+    assert [(contradiction.node.op_type, contradiction.words) for contradiction in told] == [
+        ("Add", "Incompatible dimensions")
+    ]
 
 
 def test_a_stored_tensor_that_is_an_input_of_another_type(tmp_path: Path) -> None:
@@ -57,7 +59,7 @@ def test_a_stored_tensor_that_is_an_input_of_another_type(tmp_path: Path) -> Non
 def test_two_nodes_without_names_are_told_apart(tmp_path: Path) -> None:
     text = """g (float[1,3] x, float[1,4] z) => (float[1,3] y, float[1,4] w)
     { y = Add(x, x)  a = Add(x, z)  w = Add(z, z)  b = Mul(z, x) }"""
-    assert [item.node.index for item in found(text, tmp_path)] == [1, 3]
+    assert [contradiction.node.index for contradiction in found(text, tmp_path)] == [1, 3]
 
 
 def test_a_body_contradicts_what_it_is_given(tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_a_body_contradicts_what_it_is_given(tmp_path: Path) -> None:
     )
     path = tmp_path / "model.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    assert [item.node.op_type for item in contradictions(read(path))] == ["Add", "Add"]
+    assert [contradiction.node.op_type for contradiction in contradictions(read(path))] == ["Add", "Add"]
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,9 @@ def model(folder: Path, entries: dict[str, str]) -> Path:
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["y"])], "g", ends[:1], ends[1:], [weight]
     )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     path = folder / "model.onnx"
-    path.write_bytes(made.SerializeToString())
+    path.write_bytes(proto.SerializeToString())
     return path
 
 
@@ -68,14 +68,14 @@ def test_as_onnx_runtime_reads_it(
 ) -> None:
     runtime = pytest.importorskip("onnxruntime")
     path = model(tmp_path, entries)
-    found = place(path)
+    data = place(path)
     try:
         runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         loads = True
     except Exception:  # ONNX Runtime has an exception for each kind of failure
         loads = False
-    assert (found is not None) == loads
-    assert found is None or found.size == 64
+    assert (data is not None) == loads
+    assert data is None or data.size == 64
     main(["check", "--isolated", "--format", "concise", str(path)])
     assert (" model/external-data-" in capsys.readouterr().out) != loads
 
@@ -83,10 +83,10 @@ def test_as_onnx_runtime_reads_it(
 @pytest.mark.parametrize("dims", [[-4, -4], [1 << 40, 1 << 40], [4, 5]], ids=str)
 def test_other_shapes_than_the_file_holds(dims: list[int], tmp_path: Path) -> None:
     path = model(tmp_path, {"offset": "192", "length": "64"})
-    made = onnx.ModelProto.FromString(path.read_bytes())
-    del made.graph.initializer[0].dims[:]
-    made.graph.initializer[0].dims.extend(dims)
-    path.write_bytes(made.SerializeToString())
+    proto = onnx.ModelProto.FromString(path.read_bytes())
+    del proto.graph.initializer[0].dims[:]
+    proto.graph.initializer[0].dims.extend(dims)
+    path.write_bytes(proto.SerializeToString())
     assert place(path) is None
 
 

@@ -38,9 +38,9 @@ def findings(tmp_path: Path, capsys: pytest.CaptureFixture[str], *options: str) 
     main(["check", "--isolated", "--format", "json", *options, str(tmp_path / "m.onnx")])
     (file,) = json.loads(capsys.readouterr().out)["files"]
     return [
-        (item["rule"], item["location"]["graph"], item["location"]["op"])
-        for item in file["findings"]
-        if item["location"]["graph"]
+        (finding["rule"], finding["location"]["graph"], finding["location"]["op"])
+        for finding in file["findings"]
+        if finding["location"]["graph"]
     ]
 
 
@@ -145,8 +145,8 @@ def test_what_is_wrong_in_a_function_is_one_finding(
     calls = "\n".join(f"a{i} = f.Bad({'xz'[i % 2]})" for i in range(4))
     graph = f"g (float[1,4] x, float[1,5] z) => (float[] y) {{ {calls}\n y = f.Twice(x)\n }}"
     opened(tmp_path, graph, "Bad (x) => (y) { y = Det(x) }", "Twice (x) => (y) { y = f.Bad(x) }")
-    found = findings(tmp_path, capsys, "--select", "ops")
-    assert found == [("ops/unsupported", "function f:Bad", "Det")]
+    reported = findings(tmp_path, capsys, "--select", "ops")
+    assert reported == [("ops/unsupported", "function f:Bad", "Det")]
 
 
 def test_what_every_call_stores_is_static(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,8 +40,8 @@ HALVED = """g (float[N,8,H,6] x) => (float[?,?,?] y)
 
 
 def test_a_reshape_behind_a_division_is_known(tmp_path: Path) -> None:
-    found = types(tmp_path, HALVED, Dimensions({"x": (2, 8, 10, 6)}))
-    assert found["y"] == "float[5,64,3]"
+    inferred = types(tmp_path, HALVED, Dimensions({"x": (2, 8, 10, 6)}))
+    assert inferred["y"] == "float[5,64,3]"
     assert types(tmp_path, HALVED)["y"] == "float[?,?,3]"
 
 
@@ -49,8 +49,8 @@ def test_a_list_of_known_length_gives_the_rank(tmp_path: Path) -> None:
     text = (
         "g (float[A,B] x, int64[4] s) => (float[?] y) { r = Reshape(x, s)\n e = Expand(r, s)\n y = Relu(e) }"
     )
-    found = types(tmp_path, text)
-    assert (found["r"], found["e"]) == ("float[?,?,?,?]", "float[?,?,?,?]")
+    texts = types(tmp_path, text)
+    assert (texts["r"], texts["e"]) == ("float[?,?,?,?]", "float[?,?,?,?]")
 
 
 def test_branches_that_agree_make_a_type(tmp_path: Path) -> None:
@@ -64,8 +64,8 @@ def test_branches_that_agree_make_a_type(tmp_path: Path) -> None:
 
 def test_what_is_declared_is_kept(tmp_path: Path) -> None:
     text = HALVED.replace("=> (float[?,?,?] y)", "=> (float[?,?,?] y, float[A,B,3] r)")
-    found = types(tmp_path, text)
-    assert found["r"] == "float[A,B,3]"
+    texts = types(tmp_path, text)
+    assert texts["r"] == "float[A,B,3]"
 
 
 def test_functions_without_inference_pass_shapes_on(tmp_path: Path) -> None:
@@ -127,9 +127,9 @@ def test_shapes_are_those_of_onnx_runtime(
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         session = onnxruntime.InferenceSession(path, options)
         for output, result in zip(outputs, session.run(None, {"x": np.ones(sizes, np.float32)}), strict=True):
-            found = read_graph.type_of(output.name)
-            assert found is not None
-            assert found.static_shape == result.shape
+            tensor_type = read_graph.type_of(output.name)
+            assert tensor_type is not None
+            assert tensor_type.static_shape == result.shape
 
 
 @pytest.mark.skipif(SHARED is None, reason="no folder of samples beside the checkout")
@@ -152,6 +152,6 @@ def test_light_networks_are_known_everywhere(name: str) -> None:
     model = read(Path(onnx.__file__).parent / f"backend/test/data/light/{name}.onnx")
     for node in model.graph.nodes:
         for output in node.outputs[:1]:  # old Dropouts have masks of which onnx infers nothing
-            found = model.graph.type_of(output)
-            assert found is not None, output
-            assert found.static_shape is not None, output
+            tensor_type = model.graph.type_of(output)
+            assert tensor_type is not None, output
+            assert tensor_type.static_shape is not None, output

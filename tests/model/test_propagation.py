@@ -24,9 +24,9 @@ def model(nodes: list[NodeProto], folder: Path, functions: tuple[onnx.FunctionPr
     nodes = [*nodes, helper.make_node("Relu", ["x"], ["y"])]
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [*ones, *biases])
     imports = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
-    made = helper.make_model(graph, opset_imports=imports, ir_version=8, functions=functions)
+    proto = helper.make_model(graph, opset_imports=imports, ir_version=8, functions=functions)
     path = folder / "model.onnx"
-    path.write_bytes(made.SerializeToString())
+    path.write_bytes(proto.SerializeToString())
     return path
 
 

@@ -44,9 +44,9 @@ def test_walk_goes_all_the_way_down() -> None:
 def test_paths_lead_back_to_the_graphs() -> None:
     model = parser.parse_model(NESTED)
     start = (protos.ModelField.GRAPH, 0, protos.GraphField.NODE, 0)
-    found = [(path, inner.name) for path, inner in protos.subgraphs(model.graph.node[0])]
-    assert [name for _, name in found] == ["t", "e"]
-    for path, name in found:
+    subgraphs = [(path, inner.name) for path, inner in protos.subgraphs(model.graph.node[0])]
+    assert [name for _, name in subgraphs] == ["t", "e"]
+    for path, name in subgraphs:
         assert message_at(model, (*start, *path)).name == name
 
 

@@ -55,9 +55,9 @@ def test_every_type(tmp_path: Path, data_type: int, raw: bool, count: int) -> No
             stored = helper.make_tensor("w", data_type, [count], values)
     path = tmp_path / "m.onnx"
     onnx.save(model_with(stored), path)
-    found = read(path).graph.initializers["w"]
-    assert found.shape == (count,)
-    np.testing.assert_array_equal(found.array().astype(np.complex128), values.astype(np.complex128))
+    weight = read(path).graph.initializers["w"]
+    assert weight.shape == (count,)
+    np.testing.assert_array_equal(weight.array().astype(np.complex128), values.astype(np.complex128))
 
 
 def test_external_data(tmp_path: Path) -> None:
@@ -66,10 +66,10 @@ def test_external_data(tmp_path: Path) -> None:
     onnx.save(
         model_with(numpy_helper.from_array(values, "w")), path, save_as_external_data=True, location="w.bin"
     )
-    found = read(path).graph.initializers["w"]
-    assert found.is_external
-    np.testing.assert_array_equal(found.array(), values)
-    np.testing.assert_array_equal(np.concatenate([c.copy() for c in found.chunks(1000)]), values.ravel())
+    weight = read(path).graph.initializers["w"]
+    assert weight.is_external
+    np.testing.assert_array_equal(weight.array(), values)
+    np.testing.assert_array_equal(np.concatenate([c.copy() for c in weight.chunks(1000)]), values.ravel())
 
 
 def test_weights_are_not_in_the_structure(tmp_path: Path) -> None:

@@ -34,14 +34,14 @@ def values(model: onnx.ModelProto, limit: int = 4096) -> Callable[[str], Value |
 
 
 def whole(model: onnx.ModelProto, name: str) -> Array | None:
-    found = values(model)(name)
-    return None if found is None or found.unknown is not None else found.elements
+    elements = values(model)(name)
+    return None if elements is None or elements.unknown is not None else elements.elements
 
 
-def assert_same(found: Array, wanted: Array) -> None:
-    assert found.dtype == wanted.dtype
-    assert found.shape == wanted.shape
-    np.testing.assert_allclose(found, wanted, rtol=1e-3 if wanted.dtype == np.float16 else 2e-6)
+def assert_same(array: Array, wanted: Array) -> None:
+    assert array.dtype == wanted.dtype
+    assert array.shape == wanted.shape
+    np.testing.assert_allclose(array, wanted, rtol=1e-3 if wanted.dtype == np.float16 else 2e-6)
 
 
 def onnx_cases(op: str) -> list[tuple[onnx.ModelProto, list[Array]]]:
@@ -53,7 +53,7 @@ def onnx_cases(op: str) -> list[tuple[onnx.ModelProto, list[Array]]]:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         import_module(f"onnx.backend.test.case.node.{module}")
-    found = []
+    collected = []
     for case in node._NodeTestCases:
         model = case.model
         if [n.op_type for n in model.graph.node] != [op]:
@@ -61,12 +61,12 @@ def onnx_cases(op: str) -> list[tuple[onnx.ModelProto, list[Array]]]:
         for inputs, outputs in case.data_sets:
             if any(isinstance(value, list) for value in (*inputs, *outputs)):
                 continue  # sequences
-            made = onnx.ModelProto()
-            made.CopyFrom(model)
+            proto = onnx.ModelProto()
+            proto.CopyFrom(model)
             for value, data in zip(model.graph.input, inputs, strict=True):
-                made.graph.initializer.append(numpy_helper.from_array(as_array(data), value.name))
-            found.append((made, [as_array(output) for output in outputs]))
-    return found
+                proto.graph.initializer.append(numpy_helper.from_array(as_array(data), value.name))
+            collected.append((proto, [as_array(output) for output in outputs]))
+    return collected
 
 
 def as_array(value: object) -> Array:
@@ -79,9 +79,9 @@ def test_onnx_own_cases(op: str) -> None:
     known = 0
     for model, outputs in onnx_cases(op):
         for name, wanted in zip([v.name for v in model.graph.output], outputs, strict=True):
-            found = whole(model, name)
-            if found is not None:
-                assert_same(found, wanted)
+            array = whole(model, name)
+            if array is not None:
+                assert_same(array, wanted)
                 known += 1
     assert known
 
@@ -150,8 +150,8 @@ def product(chain: Chain, source: str, other: str, number: int) -> str:
 
 
 def chosen(chain: Chain, source: str, other: str, number: int) -> str:
-    found = chain.add("Equal", source, chain.constant([number]))
-    return chain.add("Where", found, chain.constant([1]), source)
+    equal = chain.add("Equal", source, chain.constant([number]))
+    return chain.add("Where", equal, chain.constant([1]), source)
 
 
 def counted(chain: Chain, source: str, other: str, number: int) -> str:
@@ -186,10 +186,10 @@ def run_or_reject(chain: Chain, sizes: list[int]) -> dict[str, Array]:
 def test_shape_arithmetic_is_that_of_onnx_runtime(chain: Chain) -> None:
     find = values(chain.model())
     for name, wanted in run_or_reject(chain, [2, 3, 5, 8]).items():
-        found = find(name)
-        assert found is not None, name
-        assert found.unknown is None
-        assert_same(found.elements, wanted)
+        elements = find(name)
+        assert elements is not None, name
+        assert elements.unknown is None
+        assert_same(elements.elements, wanted)
 
 
 @given(chains(["N", 3, "H", 8]))
@@ -197,13 +197,13 @@ def test_what_is_known_in_part_holds_for_every_size(chain: Chain) -> None:
     find = values(chain.model())
     runs = [run_or_reject(chain, [n, 3, h, 8]) for n, h in ((1, 6), (4, 11))]
     for name in runs[0]:
-        found = find(name)
-        if found is None:
+        elements = find(name)
+        if elements is None:
             continue
         for run in runs:
-            assert found.elements.shape == run[name].shape
-            known = ... if found.unknown is None else ~found.unknown
-            assert_same(found.elements[known], run[name][known])
+            assert elements.elements.shape == run[name].shape
+            known = ... if elements.unknown is None else ~elements.unknown
+            assert_same(elements.elements[known], run[name][known])
 
 
 def test_a_part_is_known() -> None:
@@ -259,9 +259,9 @@ def test_long_chains_and_cycles_end() -> None:
     nodes = [helper.make_node("Identity", [f"t{i}"], [f"t{i + 1}"]) for i in range(20_000)]
     start = numpy_helper.from_array(np.array([7]), "t0")
     graph = helper.make_graph(nodes, "g", [], [], [start])
-    found = whole(helper.make_model(graph), "t20000")
-    assert found is not None
-    assert found.tolist() == [7]
+    array = whole(helper.make_model(graph), "t20000")
+    assert array is not None
+    assert array.tolist() == [7]
     circle = [helper.make_node("Add", ["a", "b"], ["b"]), helper.make_node("Identity", ["b"], ["a"])]
     assert whole(helper.make_model(helper.make_graph(circle, "g", [], [])), "a") is None
 
@@ -301,9 +301,9 @@ def test_an_attribute_of_the_caller_is_unknown() -> None:
       d = Concat<axis: int = @which>(c, c)
       y = Constant<value_int: int = @which>() }"""
     (function,) = Model(parser.parse_model(text), Path("m.onnx"), {}, (), Values()).functions
-    found = Values().whole(function, "c")
-    assert found is not None
-    assert found.tolist() == [3, 4]
+    array = Values().whole(function, "c")
+    assert array is not None
+    assert array.tolist() == [3, 4]
     assert Values().whole(function, "d") is None
     assert Values().whole(function, "y") is None
 
@@ -311,14 +311,14 @@ def test_an_attribute_of_the_caller_is_unknown() -> None:
 def test_a_value_that_lies_beside_the_structure_takes_part(tmp_path: Path) -> None:
     """Of more than 4 KiB, so that it is read from the file when it is asked for."""
     table = np.arange(600, dtype=np.int64)
-    made = onnx.parser.parse_model(
+    proto = onnx.parser.parse_model(
         """<ir_version: 8, opset_import: ["" : 17]> g () => (int64[2] y)
         <int64[2] places = {7, 599}> { y = Gather(table, places) }"""
     )
-    made.graph.initializer.append(numpy_helper.from_array(table, "table"))
-    onnx.save(made, tmp_path / "m.onnx")
+    proto.graph.initializer.append(numpy_helper.from_array(table, "table"))
+    onnx.save(proto, tmp_path / "m.onnx")
     model = read(tmp_path / "m.onnx")
     assert model.graph.initializers["table"].location() is not None
-    found = model.values.whole(model.graph, "y")
-    assert found is not None
-    assert found.tolist() == [7, 599]
+    array = model.values.whole(model.graph, "y")
+    assert array is not None
+    assert array.tolist() == [7, 599]

@@ -100,10 +100,10 @@ def test_replaced_and_added(tmp_path: Path, dtype: type) -> None:
     assert np.array_equal(np.concatenate(list(viewed.initializers["w0"].chunks())), new.reshape(-1))
     write_model(draft, source)
     written = onnx.load(source)
-    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in written.graph.initializer}
-    assert np.array_equal(found["w0"], new.astype(found["w0"].dtype))
-    assert np.array_equal(found["added"], small.astype(found["added"].dtype))
-    assert np.array_equal(found["w1"], numpy_helper.to_array(model.graph.initializer[1]))
+    weight = {tensor.name: numpy_helper.to_array(tensor) for tensor in written.graph.initializer}
+    assert np.array_equal(weight["w0"], new.astype(weight["w0"].dtype))
+    assert np.array_equal(weight["added"], small.astype(weight["added"].dtype))
+    assert np.array_equal(weight["w1"], numpy_helper.to_array(model.graph.initializer[1]))
     assert REFERENCE.encode() not in source.read_bytes()
 
 
@@ -137,8 +137,8 @@ def external(folder: Path) -> Path:
 
 def values(path: Path) -> dict[str, bytes]:
     return {
-        ".".join(map(str, place)): numpy_helper.to_array(tensor, str(path.parent)).tobytes()
-        for place, tensor in tensors(onnx.load(path))
+        ".".join(map(str, path_parts)): numpy_helper.to_array(tensor, str(path.parent)).tobytes()
+        for path_parts, tensor in tensors(onnx.load(path))
     }
 
 
@@ -152,9 +152,9 @@ def test_external_data_stay(tmp_path: Path) -> None:
     draft.put_initializer("w0", np.zeros((300, 40), np.float32))
     written = write_model(draft, source)
     assert written.data == source.with_name("m.onnx.data")
-    found = values(source)
-    assert found["7.0.5.0"] == bytes(48_000)
-    assert {k: v for k, v in found.items() if k != "7.0.5.0"} == {
+    original = values(source)
+    assert original["7.0.5.0"] == bytes(48_000)
+    assert {k: v for k, v in original.items() if k != "7.0.5.0"} == {
         k: v for k, v in expected.items() if k != "7.0.5.0"
     }
     assert source.with_name("weights.bin").read_bytes() == before
@@ -217,9 +217,9 @@ def test_too_large_goes_external(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     written = write_model(draft, tmp_path / "out.onnx")
     assert written.data is not None and written.size < 60_000
     onnx.checker.check_model(str(tmp_path / "out.onnx"))
-    found = {t.name: numpy_helper.to_array(t) for t in onnx.load(tmp_path / "out.onnx").graph.initializer}
-    assert np.array_equal(found["w1"], numpy_helper.to_array(model.graph.initializer[1]))
-    assert np.array_equal(found["more"], np.ones((100, 100)))
+    weight = {t.name: numpy_helper.to_array(t) for t in onnx.load(tmp_path / "out.onnx").graph.initializer}
+    assert np.array_equal(weight["w1"], numpy_helper.to_array(model.graph.initializer[1]))
+    assert np.array_equal(weight["more"], np.ones((100, 100)))
     monkeypatch.setattr(writing, "INLINE_LIMIT", 1000)
     with pytest.raises(CannotWrite, match="2 GiB"):  # weights in subgraphs stay inline
         write_model(draft, tmp_path / "none.onnx")

@@ -26,7 +26,7 @@ def planned(
     path = tmp_path / "m.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
     main(["plan", "--soc", "SM8550", "--format", "json", str(path)])
-    return {item["topic"]: item for item in json.loads(capsys.readouterr().out)["advice"]}
+    return {advice["topic"]: advice for advice in json.loads(capsys.readouterr().out)["advice"]}
 
 
 def test_channels_of_one_range_and_sign_stay_on_one_grid(

@@ -36,55 +36,55 @@ def planned(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, *opti
     path = tmp_path / "m.onnx"
     path.write_bytes(parser.parse_model(text).SerializeToString())
     assert main(["plan", "--isolated", "--format", "json", "--soc", "sm8650", *options, str(path)]) in (0, 1)
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    jsonschema.validate(found, SCHEMA)
-    return found
+    data: dict[str, Any] = json.loads(capsys.readouterr().out)
+    jsonschema.validate(data, SCHEMA)
+    return data
 
 
-def options(found: dict[str, Any], tools: str, command: int) -> list[list[str]]:
-    given: list[list[str]] = found["commands"][tools][command]["options"]
-    return given
+def options(report_json: dict[str, Any], tools: str, command: int) -> list[list[str]]:
+    rows: list[list[str]] = report_json["commands"][tools][command]["options"]
+    return rows
 
 
-def lists(found: dict[str, Any]) -> list[str]:
+def lists(report_json: dict[str, Any]) -> list[str]:
     return [
         option[1]
         for tools in ("snpe", "qairt")
-        for option in options(found, tools, 1)
+        for option in options(report_json, tools, 1)
         if option[0] == "--input_list"
     ]
 
 
 def test_one_set_of_images_cannot_serve_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = planned(tmp_path, capsys, IMAGE)
-    assert found["raw_inputs"] == {
+    plan = planned(tmp_path, capsys, IMAGE)
+    assert plan["raw_inputs"] == {
         "snpe": [{"name": "x", "layout": "NHWC", "shape": ["1", "8", "8", "3"], "element": "float32"}],
         "qairt": [{"name": "x", "layout": "NCHW", "shape": ["1", "3", "8", "8"], "element": "float32"}],
     }
-    assert lists(found) == ["INPUT_LIST_NHWC.txt", "INPUT_LIST.txt"]
-    (note,) = [note for note in found["notes"] if "one set of raw files cannot serve both" in note]
+    assert lists(plan) == ["INPUT_LIST_NHWC.txt", "INPUT_LIST.txt"]
+    (note,) = [note for note in plan["notes"] if "one set of raw files cannot serve both" in note]
     assert "SNPE reads 'x' as NHWC (1,8,8,3), QAIRT as the model has it, NCHW (1,3,8,8)" in note
     assert "--preserve_io layout" in note
-    assert any("output 'y' channels last as well" in note for note in found["notes"])
+    assert any("output 'y' channels last as well" in note for note in plan["notes"])
 
 
 def test_an_image_with_channels_last_must_be_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = planned(tmp_path, capsys, LAST)
-    assert ["--input_layout", "x", "NHWC"] in options(found, "snpe", 0)
-    assert ["--source_model_input_layout", "x", "NHWC"] in options(found, "qairt", 0)
-    assert found["raw_inputs"]["snpe"] == found["raw_inputs"]["qairt"]
-    assert found["raw_inputs"]["snpe"][0]["shape"] == ["1", "8", "8", "3"]
-    assert lists(found) == ["INPUT_LIST.txt"] * 2
-    assert not any("cannot serve both" in note for note in found["notes"])
+    plan = planned(tmp_path, capsys, LAST)
+    assert ["--input_layout", "x", "NHWC"] in options(plan, "snpe", 0)
+    assert ["--source_model_input_layout", "x", "NHWC"] in options(plan, "qairt", 0)
+    assert plan["raw_inputs"]["snpe"] == plan["raw_inputs"]["qairt"]
+    assert plan["raw_inputs"]["snpe"][0]["shape"] == ["1", "8", "8", "3"]
+    assert lists(plan) == ["INPUT_LIST.txt"] * 2
+    assert not any("cannot serve both" in note for note in plan["notes"])
 
 
 def test_four_dimensions_are_no_image_by_themselves(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = planned(tmp_path, capsys, MASK)
-    layouts = [option for option in options(found, "snpe", 0) if option[0] == "--input_layout"]
+    plan = planned(tmp_path, capsys, MASK)
+    layouts = [option for option in options(plan, "snpe", 0) if option[0] == "--input_layout"]
     assert layouts == [["--input_layout", "m", "NONTRIVIAL"]]
-    assert [(read["name"], read["layout"]) for read in found["raw_inputs"]["snpe"]] == [
+    assert [(read["name"], read["layout"]) for read in plan["raw_inputs"]["snpe"]] == [
         ("x", "NHWC"),
         ("m", ""),
     ]
@@ -94,10 +94,10 @@ def test_four_dimensions_are_no_image_by_themselves(
 def test_the_order_of_outputs(
     sdk: str, keeps: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = planned(tmp_path, capsys, MASK, "--sdk", sdk)
-    assert (["--preserve_onnx_output_order"] in options(found, "snpe", 0)) == keeps
-    assert ["--preserve_onnx_output_order"] not in options(found, "qairt", 0)  # it does so by itself
-    assert any("may reorder the 2 outputs" in note for note in found["notes"]) == (not keeps)
+    plan = planned(tmp_path, capsys, MASK, "--sdk", sdk)
+    assert (["--preserve_onnx_output_order"] in options(plan, "snpe", 0)) == keeps
+    assert ["--preserve_onnx_output_order"] not in options(plan, "qairt", 0)  # it does so by itself
+    assert any("may reorder the 2 outputs" in note for note in plan["notes"]) == (not keeps)
 
 
 @pytest.mark.parametrize(
@@ -106,26 +106,26 @@ def test_the_order_of_outputs(
 def test_unused_inputs_and_integers(
     sdk: str, removes: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = planned(tmp_path, capsys, IDS, "--sdk", sdk)
-    assert found["sdk"] == sdk
-    assert (["--remove_unused_inputs"] in options(found, "qairt", 0)) == removes
-    assert [read["name"] for read in found["raw_inputs"]["qairt"]] == (["i"] if removes else ["i", "u"])
-    assert any("fails on inputs that no node reads ('u')" in note for note in found["notes"])
-    assert ["--input_dtype", "i", "int32"] in options(found, "snpe", 0)
-    assert ["--source_model_input_datatype", "i", "int32"] in options(found, "qairt", 0)
+    plan = planned(tmp_path, capsys, IDS, "--sdk", sdk)
+    assert plan["sdk"] == sdk
+    assert (["--remove_unused_inputs"] in options(plan, "qairt", 0)) == removes
+    assert [read["name"] for read in plan["raw_inputs"]["qairt"]] == (["i"] if removes else ["i", "u"])
+    assert any("fails on inputs that no node reads ('u')" in note for note in plan["notes"])
+    assert ["--input_dtype", "i", "int32"] in options(plan, "snpe", 0)
+    assert ["--source_model_input_datatype", "i", "int32"] in options(plan, "qairt", 0)
     for tools in ("snpe", "qairt"):
-        assert ["--use_native_input_files"] in options(found, tools, 1)
-        assert found["raw_inputs"][tools][0]["element"] == "int32"
+        assert ["--use_native_input_files"] in options(plan, tools, 1)
+        assert plan["raw_inputs"][tools][0]["element"] == "int32"
 
 
 def test_truncated_inputs_and_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = planned(tmp_path, capsys, WIDE)
-    assert found["truncated_64bit_io"] == [
+    plan = planned(tmp_path, capsys, WIDE)
+    assert plan["truncated_64bit_io"] == [
         {"name": "ids", "kind": "input", "element": "int32"},
         {"name": "best", "kind": "output", "element": "int32"},
         {"name": "ids_again", "kind": "output", "element": "int32"},
     ]
-    said = [note for note in found["notes"] if "int32" in note or "--truncate_64bit_io" in note]
+    said = [note for note in plan["notes"] if "int32" in note or "--truncate_64bit_io" in note]
     assert [note.split(":")[0] for note in said] == [
         "write the raw files of 'few' as int32",
         "64-bit input 'ids' becomes int32 in the DLC",
@@ -140,9 +140,9 @@ def test_truncated_inputs_and_outputs(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_nothing_is_truncated_without_64_bit_integers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = planned(tmp_path, capsys, IDS.replace("int64", "int32"))
-    assert found["truncated_64bit_io"] == []
-    assert not any("--truncate_64bit_io" in note for note in found["notes"])
+    plan = planned(tmp_path, capsys, IDS.replace("int64", "int32"))
+    assert plan["truncated_64bit_io"] == []
+    assert not any("--truncate_64bit_io" in note for note in plan["notes"])
 
 
 @pytest.mark.parametrize(
@@ -158,20 +158,20 @@ def test_nothing_is_truncated_without_64_bit_integers(
 def test_the_shape_by_release(
     sdk: str, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = planned(
+    plan = planned(
         tmp_path, capsys, IMAGE.replace("[1,3,8,8] x", "[n,3,8,8] x"), "-s", "n", "1", "--sdk", sdk
     )
-    assert [option, "x", "1,3,8,8"] in options(found, "qairt", 0)
-    assert ["-d", "x", "1,3,8,8"] in options(found, "snpe", 0)
+    assert [option, "x", "1,3,8,8"] in options(plan, "qairt", 0)
+    assert ["-d", "x", "1,3,8,8"] in options(plan, "snpe", 0)
 
 
 def test_steps_of_16_bit_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = planned(tmp_path, capsys, MATRICES, "--weights-bitwidth", "16")
-    assert ["--restrict_quantization_steps", "-0x8000,0x7F7F"] in options(found, "snpe", 1)
-    assert ["--param_quantizer", "symmetric"] in options(found, "snpe", 1)
-    assert ["--restrict_quantization_steps", "-0x8000 0x7F7F"] in options(found, "qairt", 1)
-    assert ["--param_quantizer_schema", "symmetric"] in options(found, "qairt", 1)
-    (row,) = [row for row in found["advice"] if row["topic"] == "steps of weights"]
+    plan = planned(tmp_path, capsys, MATRICES, "--weights-bitwidth", "16")
+    assert ["--restrict_quantization_steps", "-0x8000,0x7F7F"] in options(plan, "snpe", 1)
+    assert ["--param_quantizer", "symmetric"] in options(plan, "snpe", 1)
+    assert ["--restrict_quantization_steps", "-0x8000 0x7F7F"] in options(plan, "qairt", 1)
+    assert ["--param_quantizer_schema", "symmetric"] in options(plan, "qairt", 1)
+    (row,) = [row for row in plan["advice"] if row["topic"] == "steps of weights"]
     assert (
         "1 product of two activations takes an asymmetric first and a symmetric second input" in row["reason"]
     )
@@ -181,10 +181,10 @@ def test_steps_of_16_bit_weights(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_float_width_beside_encodings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "o.encodings")
-    found = planned(tmp_path, capsys, IMAGE, "--emit-overrides", out)
-    assert ["--float_bitwidth", "32"] in options(found, "qairt", 0)
-    assert ["--float_bitwidth", "32"] not in options(found, "snpe", 0)
-    assert any("makes float16 of what stays float, by default" in note for note in found["notes"])
+    plan = planned(tmp_path, capsys, IMAGE, "--emit-overrides", out)
+    assert ["--float_bitwidth", "32"] in options(plan, "qairt", 0)
+    assert ["--float_bitwidth", "32"] not in options(plan, "snpe", 0)
+    assert any("makes float16 of what stays float, by default" in note for note in plan["notes"])
     assert ["--float_bitwidth", "32"] not in options(planned(tmp_path, capsys, IMAGE), "qairt", 0)
 
 

@@ -40,8 +40,8 @@ def test_predicted_is_measured(channels: int, unequal: float, mean: float, relu:
 
 
 def test_without_moments_there_is_none() -> None:
-    made = normal(np.zeros(1), np.zeros(1), Basis.NORMALIZATION)
-    assert activation_figures("x", made) is None
+    estimate = normal(np.zeros(1), np.zeros(1), Basis.NORMALIZATION)
+    assert activation_figures("x", estimate) is None
 
 
 @pytest.mark.parametrize(("bits", "decibels"), [(8, 37.4), (16, 85.6)])

@@ -16,8 +16,8 @@ from dlclint.cli.main import main
 
 def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     main(["plan", "--isolated", "--format", "json", "--soc", "SM8550", *arguments])
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
+    data: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return data
 
 
 VERSIONS = ("0.6.1", "1.0.0", "2.0.0")
@@ -153,8 +153,8 @@ def test_the_file_that_is_written_holds_both(
     assert ["--quantization_overrides", "o.json"] in held["commands"]["snpe"][0]["options"]
     main(["check", "--isolated", "--format", "json", "--encodings", "o.json", "--select", "encodings", model])
     files = json.loads(capsys.readouterr().out)["files"]
-    found = [item for file in files for item in file["findings"]]
-    assert {item["rule"] for item in found} <= {"encodings/coverage"}
+    findings = [finding for file in files for finding in file["findings"]]
+    assert {finding["rule"] for finding in findings} <= {"encodings/coverage"}
 
 
 def test_entries_of_the_same_version_stay_as_they_are(model: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,14 +191,14 @@ def test_what_has_no_entry_gets_the_width_of_what_has(
     version: str, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held = planned(capsys, model, "--encodings", given(version, "wv", "ay", bits=4))
-    said = {item["topic"]: item for item in held["advice"]}
+    said = {advice["topic"]: advice for advice in held["advice"]}
     assert said["activations"]["choice"] == "16 bits"
     assert "as 2 of the 2 activations in the override file" in said["activations"]["reason"]
     assert said["weights"]["choice"] == "4 bits"
     assert "all 2 weights have width and grid from the override file" in said["weights"]["reason"]
     assert held["activations"]["total"] == 0
     settled = planned(capsys, model, "--encodings", "given.json", "--act-bitwidth", "8")
-    assert {item["topic"]: item["choice"] for item in settled["advice"]}["activations"] == "8 bits"
+    assert {advice["topic"]: advice["choice"] for advice in settled["advice"]}["activations"] == "8 bits"
 
 
 def test_what_is_wrong_with_the_file_stands_in_the_way(

@@ -77,14 +77,14 @@ g (float[1,3,4] x) => (float[1,3,4] y)
     model.write_text(text)
     options = ["--soc", "SA8295", "--act-bitwidth", "16", "--emit-overrides", str(file)]
     main(["plan", "--isolated", *options, "--estimated-activations", str(model)])
-    made = json.loads(file.read_text())
-    (scale,) = made["param_encodings"]["scale"]
+    data = json.loads(file.read_text())
+    (scale,) = data["param_encodings"]["scale"]
     assert (scale["bitwidth"], scale["is_symmetric"]) == (8, "False")
-    (output,) = made["activation_encodings"]["y"]
+    (output,) = data["activation_encodings"]["y"]
     assert (output["min"], output["scale"], output["offset"]) == (-1.0, 2 / 65536, -32768)
     capsys.readouterr()
     kind = ["--soc", "SA8295", "--quantize", "--act-bitwidth", "16"]
     main(["check", "--isolated", "--format", "json", *kind, str(model), "--encodings", str(file)])
     files = json.loads(capsys.readouterr().out)["files"]
-    rules = {item["rule"] for each in files for item in each["findings"]}
+    rules = {finding["rule"] for each in files for finding in each["findings"]}
     assert not rules & {"runtime/side-input", "encodings/side-input", "encodings/range-not-fixed"}

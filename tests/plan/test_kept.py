@@ -26,9 +26,9 @@ def quantized(path: Path, bits: int = 8, by_channel: bool = False, all_encoded: 
     ]
     nodes = []
 
-    def on_grid(read: str, made: str) -> None:
-        nodes.append(helper.make_node("QuantizeLinear", [read, "s", "z"], [f"{made}/q"]))
-        nodes.append(helper.make_node("DequantizeLinear", [f"{made}/q", "s", "z"], [made]))
+    def on_grid(read: str, text: str) -> None:
+        nodes.append(helper.make_node("QuantizeLinear", [read, "s", "z"], [f"{text}/q"]))
+        nodes.append(helper.make_node("DequantizeLinear", [f"{text}/q", "s", "z"], [text]))
 
     on_grid("x", "xd")
     for name in ("w", "v"):
@@ -52,12 +52,12 @@ def quantized(path: Path, bits: int = 8, by_channel: bool = False, all_encoded: 
 
 def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     main(["plan", "--isolated", "--format", "json", "--soc", "SM8550", *arguments])
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
+    data: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return data
 
 
 def chosen(plan: dict[str, Any]) -> dict[str, str]:
-    return {item["topic"]: item["choice"] for item in plan["advice"]}
+    return {advice["topic"]: advice["choice"] for advice in plan["advice"]}
 
 
 @pytest.mark.parametrize(("bits", "by_channel"), [(8, False), (8, True), (16, True)])
@@ -65,11 +65,11 @@ def test_widths_and_grids_are_those_of_the_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], bits: int, by_channel: bool
 ) -> None:
     plan = planned(capsys, str(quantized(tmp_path / "m.onnx", bits, by_channel)))
-    found = chosen(plan)
-    assert found["encodings"] == "those of the model"
-    assert (found["activations"], found["weights"]) == (f"{bits} bits", "8 bits")
-    assert "CLE" not in found and "quantized already" not in {item["topic"] for item in plan["first"]}
-    quantizer = next(made for made in plan["commands"]["snpe"] if made["tool"] == "snpe-dlc-quant")
+    choices = chosen(plan)
+    assert choices["encodings"] == "those of the model"
+    assert (choices["activations"], choices["weights"]) == (f"{bits} bits", "8 bits")
+    assert "CLE" not in choices and "quantized already" not in {advice["topic"] for advice in plan["first"]}
+    quantizer = next(command for command in plan["commands"]["snpe"] if command["tool"] == "snpe-dlc-quant")
     assert "--override_params" in quantizer["line"]
     # qairt-converter would make float16 of what the model leaves float.
     assert "--float_bitwidth 32" in plan["commands"]["qairt"][0]["line"]
@@ -80,7 +80,7 @@ def test_widths_and_grids_are_those_of_the_model(
 
 def test_what_the_encodings_do_stands_in_the_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = planned(capsys, str(quantized(tmp_path / "m.onnx")))
-    rules = {item["rule"] for item in (*plan["errors"], *plan["warnings"])}
+    rules = {finding["rule"] for finding in (*plan["errors"], *plan["warnings"])}
     assert "encodings/range-not-fixed" in rules  # the Sigmoid has the grid of all
     assert "quantization/already-quantized" not in rules
 
@@ -89,7 +89,9 @@ def test_ops_without_a_grid_are_counted(tmp_path: Path, capsys: pytest.CaptureFi
     whole = planned(capsys, str(quantized(tmp_path / "m.onnx")))
     parts = planned(capsys, str(quantized(tmp_path / "n.onnx", all_encoded=False)))
     left = [
-        next(item for item in plan["advice"] if item["topic"] == "activations")["evidence"]["ops_in_float"]
+        next(advice for advice in plan["advice"] if advice["topic"] == "activations")["evidence"][
+            "ops_in_float"
+        ]
         for plan in (whole, parts)
     ]
     assert left[0] == 0 and left[1] > 0

@@ -104,7 +104,7 @@ def _judged(model: Path | str, overrides: str, capsys: pytest.CaptureFixture[str
         ]
     )
     files = json.loads(capsys.readouterr().out)["files"]
-    return [found for file in files for found in file["findings"]]
+    return [finding for file in files for finding in file["findings"]]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -114,9 +114,9 @@ def test_overrides_pass_every_rule(
 ) -> None:
     emit = ["--emit-overrides", "o.json", "--encodings-version", version, "--estimated-activations"]
     planned(capsys, model, "--soc", soc, *emit)
-    found = _judged(model, "o.json", capsys)
-    assert {item["severity"] for item in found} == {"info"}
-    assert {item["rule"] for item in found} == {"encodings/coverage", "precision/bias-bits"}
+    reasons = _judged(model, "o.json", capsys)
+    assert {finding["severity"] for finding in reasons} == {"info"}
+    assert {finding["rule"] for finding in reasons} == {"encodings/coverage", "precision/bias-bits"}
 
 
 def test_overrides_hold_what_the_weights_say(model: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,7 +134,7 @@ def test_overrides_hold_what_the_weights_say(model: str, capsys: pytest.CaptureF
     # A folded normalization of -2 / sqrt(4 + 1e-5) turns the weight's range round; the same weight is
     # read without one as well, so the range covers both.
     array = onnx.numpy_helper.to_array(
-        next(item for item in onnx.load(model).graph.initializer if item.name == "shared")
+        next(tensor for tensor in onnx.load(model).graph.initializer if tensor.name == "shared")
     )
     for channel, entry in enumerate(params["shared"]):
         largest = abs(array[channel]).max()
@@ -157,7 +157,7 @@ def test_overrides_of_real_models(
     out = str(tmp_path / "o.json")
     emit = ["--emit-overrides", out, "--encodings-version", version, "--estimated-activations"]
     planned(capsys, str(path), "--soc", "SM8650", *emit, fails=path.stem in FAILING)
-    assert {item["severity"] for item in _judged(path, out, capsys)} <= {"info"}
+    assert {finding["severity"] for finding in _judged(path, out, capsys)} <= {"info"}
 
 
 @pytest.mark.parametrize("name", ["light_resnet50", "light_shufflenet", "light_densenet121"])

@@ -33,16 +33,16 @@ def run(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
 
 def planned(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
     _, text = run(capsys, *options, "--format", "json")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    data: dict[str, Any] = json.loads(text)
+    return data
 
 
 def checked(capsys: pytest.CaptureFixture[str], line: str) -> list[dict[str, Any]]:
     words = shlex.split(line)
     assert words[:2] == ["dlclint", "check"]
     main(["check", "--isolated", "--format", "json", *words[2:]])
-    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["files"][0]["findings"]
-    return found
+    rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["files"][0]["findings"]
+    return rows
 
 
 def reason(plan: dict[str, Any], topic: str) -> tuple[str, str]:
@@ -113,7 +113,7 @@ def test_what_is_settled_is_followed(
     plan = planned(capsys, "awkward.onnx", "--soc", "SM8650", *options)
     assert choice.items() <= plan["choice"].items()
     assert said in " ".join(row["reason"] for row in plan["advice"])
-    lines = " ".join(made["line"] for chain in plan["commands"].values() for made in chain)
+    lines = " ".join(command["line"] for chain in plan["commands"].values() for command in chain)
     for name, bits in choice.items():
         if name == "float_bias_bitwidth":
             assert lines.count("--float_bias_bitwidth 32") == 2
@@ -205,8 +205,8 @@ def test_the_file_carries_the_16_bits_of_the_plan(
             model,
         ]
     )
-    found = json.loads(capsys.readouterr().out)["files"]
-    assert not [item for file in found for item in file["findings"] if item["severity"] != "info"]
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert not [finding for file in files for finding in file["findings"] if finding["severity"] != "info"]
 
 
 def test_matrices_by_row_have_no_entry(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -238,8 +238,8 @@ def test_a_widened_range_passes(
     emit = ["--emit-overrides", "o.json", "--encodings-version", version, "--weights-bitwidth", bits]
     planned(capsys, model, "--soc", "SM8650", *emit)
     main(["check", "--isolated", "--format", "json", "--select", "encodings", "--encodings", "o.json", model])
-    found = json.loads(capsys.readouterr().out)["files"]
-    assert not [item for file in found for item in file["findings"] if item["severity"] != "info"]
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert not [finding for file in files for finding in file["findings"] if finding["severity"] != "info"]
 
 
 def test_float_takes_no_encodings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,9 +96,9 @@ def taken_apart(path: Path) -> Lifted:
 
 
 def carried(path: Path) -> CarriedEncodings:
-    found = carried_encodings(read(path))
-    assert found is not None
-    return found
+    encodings = carried_encodings(read(path))
+    assert encodings is not None
+    return encodings
 
 
 def computed(path: Path, seed: int = 0) -> list[np.ndarray]:
@@ -107,10 +107,10 @@ def computed(path: Path, seed: int = 0) -> list[np.ndarray]:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(seed)
     feed = {
-        item.name: np.array(True)
-        if item.type == "tensor(bool)"
-        else rng.normal(0, 3, item.shape).astype("f4")
-        for item in session.get_inputs()
+        model_input.name: np.array(True)
+        if model_input.type == "tensor(bool)"
+        else rng.normal(0, 3, model_input.shape).astype("f4")
+        for model_input in session.get_inputs()
     }
     return session.run(None, feed)
 
@@ -132,23 +132,25 @@ def test_float_model_with_its_encodings_computes_the_same_bits(form: str, tmp_pa
 @pytest.mark.parametrize("form", FORMS)
 def test_nodes_keep_their_places_in_the_view(form: str, tmp_path: Path) -> None:
     path = saved(tmp_path, FORMS[form])
-    found = carried(path)
-    for old, new in zip(read(path).graph.nodes, found.model.graph.nodes, strict=True):
+    encodings = carried(path)
+    for old, new in zip(read(path).graph.nodes, encodings.model.graph.nodes, strict=True):
         assert new.name == old.name
         assert new.op_type == old.op_type or old.op_type in ("QuantizeLinear", "DequantizeLinear")
-    assert not found.document.flaws
-    assert [row.name for row in rows(found.document)] == [item.name for item in taken_apart(path).encoded]
+    assert not encodings.document.flaws
+    assert [row.name for row in rows(encodings.document)] == [
+        encoding.name for encoding in taken_apart(path).encoded
+    ]
 
 
 def test_encodings_bear_the_names_and_numbers_of_the_model(tmp_path: Path) -> None:
-    found = carried(saved(tmp_path, FORMS["weights per channel"]))
-    table = {row.name: (row.dtype, row.elements, row.offset) for row in rows(found.document)}
+    encodings = carried(saved(tmp_path, FORMS["weights per channel"]))
+    table = {row.name: (row.dtype, row.elements, row.offset) for row in rows(encodings.document)}
     assert table == {
         "x": ("uint8", 1, (-128.0, -128.0)),
         "e": ("int8", 2, (-128.0, -128.0)),
         "c": ("int32", 2, (-(2.0**31), -(2.0**31))),
     }
-    assert [node.op_type for node in found.nodes] == [
+    assert [node.op_type for node in encodings.nodes] == [
         "QuantizeLinear",
         "DequantizeLinear",
         "DequantizeLinear",
@@ -157,7 +159,7 @@ def test_encodings_bear_the_names_and_numbers_of_the_model(tmp_path: Path) -> No
 
 def test_an_output_gives_its_name_to_what_it_is_made_of(tmp_path: Path) -> None:
     lifted = taken_apart(saved(tmp_path, RELU))
-    assert [item.name for item in lifted.encoded] == ["x", "y"]
+    assert [encoding.name for encoding in lifted.encoded] == ["x", "y"]
     assert [(node.op_type, [*node.input], [*node.output]) for node in lifted.draft.proto.graph.node] == [
         ("Relu", ["x"], ["y"])
     ]
@@ -166,8 +168,8 @@ def test_an_output_gives_its_name_to_what_it_is_made_of(tmp_path: Path) -> None:
 
 def test_a_second_grid_gets_a_tensor_of_its_own(tmp_path: Path) -> None:
     lifted = taken_apart(saved(tmp_path, FORMS["a second grid"]))
-    assert [(item.name, item.source) for item in lifted.apart] == [("e", "x")]
-    assert {item.name: item.grid.dtype for item in lifted.encoded} == {"x": "uint8", "e": "uint8"}
+    assert [(tensor.name, tensor.source) for tensor in lifted.apart] == [("e", "x")]
+    assert {encoding.name: encoding.grid.dtype for encoding in lifted.encoded} == {"x": "uint8", "e": "uint8"}
 
 
 def test_branches_of_one_if_may_share_names(tmp_path: Path) -> None:
@@ -177,7 +179,7 @@ def test_branches_of_one_if_may_share_names(tmp_path: Path) -> None:
                   else_branch = f () => (float[1,4] b) {{ d = Neg(x) b = Relu(d) }}> }}"""
     lifted = taken_apart(saved(tmp_path, body))
     branch = lifted.draft.proto.graph.node[0].attribute
-    read_by = {item.name: [[*node.input] for node in item.g.node] for item in branch}
+    read_by = {attribute.name: [[*node.input] for node in attribute.g.node] for attribute in branch}
     assert read_by == {"then_branch": [["x"]], "else_branch": [["x"], ["d"]]}
 
 
@@ -188,7 +190,7 @@ def test_integer_inputs_and_outputs_become_float(tmp_path: Path, capsys: pytest.
     lifted = taken_apart(path)
     graph = lifted.draft.proto.graph
     assert [value.type.tensor_type.elem_type for value in (*graph.input, *graph.output)] == [1, 1]
-    assert [item.name for item in lifted.encoded] == ["x", "y"]
+    assert [encoding.name for encoding in lifted.encoded] == ["x", "y"]
     assert main(["encodings", "extract", str(path), "-o", str(tmp_path / "plain.onnx")]) == 0
     assert "not compared: inputs or outputs that held integers are float now" in capsys.readouterr().out
 
@@ -239,8 +241,10 @@ def test_extract_writes_both_files_and_proves_them(
         said = capsys.readouterr().out
         assert "largest difference 0 of the output's magnitude" in said
         assert json.loads(out.with_suffix(".encodings").read_text())["version"] == version
-        found = lint_file(Job(out.with_suffix(".encodings"), HTP8, kind="encodings", model=out)).diagnostics
-        assert not [item for item in found if item.severity.rank == 0]
+        findings = lint_file(
+            Job(out.with_suffix(".encodings"), HTP8, kind="encodings", model=out)
+        ).diagnostics
+        assert not [finding for finding in findings if finding.severity.rank == 0]
 
 
 def test_extract_refuses_what_a_format_cannot_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -281,7 +285,7 @@ def test_large_weights_are_dequantized_when_they_are_written(tmp_path: Path) -> 
     path, out = tmp_path / "m.onnx", tmp_path / "plain.onnx"
     onnx.save(model, path)
     write_model(taken_apart(path).draft, out)
-    stored = {item.name: numpy_helper.to_array(item) for item in onnx.load(out).graph.initializer}
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(out).graph.initializer}
     assert stored.keys() == {"e"}
     np.testing.assert_array_equal(stored["e"], weights.astype(np.float32) * np.float32(0.01))
     weight = ModelView(read(path), HTP8).as_float.model.graph.constant("e")
@@ -308,9 +312,11 @@ def test_float8_and_four_bits(tmp_path: Path) -> None:
     path, out = tmp_path / "m.onnx", tmp_path / "plain.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
     lifted = taken_apart(path)
-    assert [item.grid.dtype for item in lifted.encoded] == ["int4", "float8e4m3fn"]
+    assert [encoding.grid.dtype for encoding in lifted.encoded] == ["int4", "float8e4m3fn"]
     write_model(lifted.draft, out)
-    stored = {item.name: numpy_helper.to_array(item).tolist() for item in onnx.load(out).graph.initializer}
+    stored = {
+        tensor.name: numpy_helper.to_array(tensor).tolist() for tensor in onnx.load(out).graph.initializer
+    }
     assert stored == {"e": [-2.0, -0.25, 0.75, 1.75], "f": [0.125, -112.0, 0.25, 0.0]}
 
 
@@ -319,8 +325,8 @@ def test_check_judges_what_a_model_carries_at_its_nodes(tmp_path: Path) -> None:
       <{S}, int8[2,4] w = {{1,2,3,4,5,6,7,8}}, float[2] t = {{0.1, 0.2}}> {{
       q = QuantizeLinear(x, {Z}) d = DequantizeLinear(q, {Z})
       [weights] e = DequantizeLinear<axis = 0>(w, t) y = Add(d, e) }}"""
-    found = lint_file(Job(saved(tmp_path, body), HTP8)).diagnostics
-    hit = next(item for item in found if item.rule == "encodings/per-channel-consumer")
+    findings = lint_file(Job(saved(tmp_path, body), HTP8)).diagnostics
+    hit = next(finding for finding in findings if finding.rule == "encodings/per-channel-consumer")
     assert (hit.location.node, hit.location.tensor, hit.location.pointer) == ("weights", "e", None)
     assert "it is not a weight; Add reads it" in hit.message
 
@@ -368,7 +374,7 @@ def test_rules_on_neighbors_look_through_and_offer_no_fix(tmp_path: Path) -> Non
       a = Conv(x, e) q = QuantizeLinear(a, {Z}) d = DequantizeLinear(q, {Z})
       [elu] b = Elu(d) p = QuantizeLinear(b, {Z}) c = DequantizeLinear(p, {Z})
       f = Conv(c, e) r = QuantizeLinear(f, {Z}) g = DequantizeLinear(r, {Z}) [slope] y = PRelu(g, slope) }}"""
-    found = {item.rule: item for item in lint_file(Job(saved(tmp_path, body), HTP8)).diagnostics}
-    assert found["htp/unfused-activation"].location.node == "elu"
-    assert "each can run inside the convolution before it" in found["htp/prelu"].message
-    assert found["htp/prelu"].fix is None
+    findings = {finding.rule: finding for finding in lint_file(Job(saved(tmp_path, body), HTP8)).diagnostics}
+    assert findings["htp/unfused-activation"].location.node == "elu"
+    assert "each can run inside the convolution before it" in findings["htp/prelu"].message
+    assert findings["htp/prelu"].fix is None

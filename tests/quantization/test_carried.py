@@ -54,13 +54,15 @@ def scales(values: np.ndarray[Any, Any], by_channel: bool, bits: int) -> np.ndar
 def said(path: Path, capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, str]:
     """Rule of a weight family to severity."""
     main(["check", "--isolated", "--format", "json", "--soc", "SM8550", *options, str(path)])
-    findings = [item for file in json.loads(capsys.readouterr().out)["files"] for item in file["findings"]]
-    assert "engine/crashed-rule" not in {item["rule"] for item in findings}
+    findings = [
+        finding for file in json.loads(capsys.readouterr().out)["files"] for finding in file["findings"]
+    ]
+    assert "engine/crashed-rule" not in {finding["rule"] for finding in findings}
     own = ("quantization/already-quantized",)
     return {
-        item["rule"]: item["severity"]
-        for item in findings
-        if item["rule"].startswith(("quantization/", "cle/")) and item["rule"] not in own
+        finding["rule"]: finding["severity"]
+        for finding in findings
+        if finding["rule"].startswith(("quantization/", "cle/")) and finding["rule"] not in own
     }
 
 

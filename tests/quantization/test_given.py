@@ -42,19 +42,27 @@ def entries(model: Path, name: str, by_channel: bool, bits: int) -> dict[str, An
     weights = {each.name: numpy_helper.to_array(each) for each in onnx.load(model).graph.initializer}
     magnitude = np.abs(weights[name]).max(axis=(1, 2, 3))
     scale = magnitude / (2 ** (bits - 1) - 1)
-    found: dict[str, Any] = {"name": name, "output_dtype": f"int{bits}"}
-    return found | ({"y_scale": scale.tolist(), "axis": 0} if by_channel else {"y_scale": float(scale.max())})
+    report_json: dict[str, Any] = {"name": name, "output_dtype": f"int{bits}"}
+    return report_json | (
+        {"y_scale": scale.tolist(), "axis": 0} if by_channel else {"y_scale": float(scale.max())}
+    )
 
 
 def found(
-    model: Path, capsys: pytest.CaptureFixture[str], *given: dict[str, Any], options: str = "--quantize"
+    model: Path, capsys: pytest.CaptureFixture[str], *report_json: dict[str, Any], options: str = "--quantize"
 ) -> dict[str, dict[str, Any]]:
     file = model.with_suffix(".encodings")
-    file.write_text(json.dumps({"version": "2.0.0", "encodings": list(given)}))
+    file.write_text(json.dumps({"version": "2.0.0", "encodings": list(report_json)}))
     main(["check", "--isolated", "--format", "json", *options.split(), str(model)])
-    findings = [item for each in json.loads(capsys.readouterr().out)["files"] for item in each["findings"]]
-    assert "engine/crashed-rule" not in {item["rule"] for item in findings}
-    return {item["rule"]: item for item in findings if item["rule"].startswith(("quantization/", "cle/"))}
+    findings = [
+        finding for each in json.loads(capsys.readouterr().out)["files"] for finding in each["findings"]
+    ]
+    assert "engine/crashed-rule" not in {finding["rule"] for finding in findings}
+    return {
+        finding["rule"]: finding
+        for finding in findings
+        if finding["rule"].startswith(("quantization/", "cle/"))
+    }
 
 
 def test_without_entries_the_options_count(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,4 +103,7 @@ def test_float_weights_are_no_question(model: Path, capsys: pytest.CaptureFixtur
     file.write_text(json.dumps(legacy))
     main(["check", "--isolated", "--format", "json", "--quantize", "--weights-bitwidth", "4", str(model)])
     findings = json.loads(capsys.readouterr().out)["files"][0]["findings"]
-    assert not {item["rule"] for item in findings} & {"quantization/channel-spread", "quantization/bit-width"}
+    assert not {finding["rule"] for finding in findings} & {
+        "quantization/channel-spread",
+        "quantization/bit-width",
+    }

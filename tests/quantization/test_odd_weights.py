@@ -41,12 +41,12 @@ def model(path: Path, weight: Array, op: str = "Conv", bias: Array | None = None
 
 def judged(path: Path, kind: DlcKind) -> FileOutcome:
     outcome = lint_file(Job(path, Target((Runtime.HTP,), None, kind), select=("quantization", "model")))
-    assert not [found for found in outcome.diagnostics if found.rule == CRASHED]
+    assert not [finding for finding in outcome.diagnostics if finding.rule == CRASHED]
     return outcome
 
 
 def rules(outcome: FileOutcome) -> set[str]:
-    return {found.rule for found in outcome.diagnostics}
+    return {finding.rule for finding in outcome.diagnostics}
 
 
 ODD = {
@@ -77,9 +77,9 @@ def test_odd_values(name: str, kind: DlcKind, tmp_path: Path) -> None:
         ("MatMul", {}),
     ):
         path = model(tmp_path / "m.onnx", ODD[name], op, **attributes)
-        found = rules(judged(path, kind))
+        names = rules(judged(path, kind))
         if name in ("nan", "one nan", "infinite"):
-            assert "model/non-finite-weights" in found
+            assert "model/non-finite-weights" in names
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64])
@@ -95,9 +95,9 @@ def test_missing_data(tmp_path: Path) -> None:
     proto = onnx.load(path)
     onnx.save(proto, path, save_as_external_data=True, location="gone.bin", size_threshold=0)
     (tmp_path / "gone.bin").unlink()
-    found = rules(judged(path, KINDS[0]))
-    assert "model/external-data-missing" in found
-    assert not [id for id in found if id.startswith("quantization/")]
+    names = rules(judged(path, KINDS[0]))
+    assert "model/external-data-missing" in names
+    assert not [id for id in names if id.startswith("quantization/")]
 
 
 def test_shared_weight_is_told_once(tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_shared_weight_is_told_once(tmp_path: Path) -> None:
     proto.graph.node.append(helper.make_node("Conv", ["y", "w"], ["z"]))
     proto.graph.output[0].name = "z"
     onnx.save(proto, path)
-    found = [d for d in judged(path, KINDS[0]).diagnostics if d.rule == "quantization/channel-spread"]
-    assert len(found) == 1 and " in 1 of 1 weight;" in found[0].message
+    findings = [d for d in judged(path, KINDS[0]).diagnostics if d.rule == "quantization/channel-spread"]
+    assert len(findings) == 1 and " in 1 of 1 weight;" in findings[0].message
 
 
 @pytest.mark.parametrize("bias", [[np.nan] * 4, [np.inf, 0, 0, 0], [0] * 4, [1] * 3])

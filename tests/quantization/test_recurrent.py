@@ -43,9 +43,9 @@ def save(path: Path, op: str) -> dict[str, np.ndarray]:
 def test_each_row_of_both_weights_is_a_channel(op: str, tmp_path: Path) -> None:
     tensors = save(tmp_path / "m.onnx", op)
     view = ModelView(read(tmp_path / "m.onnx"), Target(kind=DlcKind(quantize=True)))
-    found = {weight.name: weight for weight in view.weights.converted()}
-    assert found.keys() == {"w", "r"}
-    for name, weight in found.items():
+    weights = {weight.name: weight for weight in view.weights.converted()}
+    assert weights.keys() == {"w", "r"}
+    for name, weight in weights.items():
         np.testing.assert_allclose(weight.minimum, tensors[name].min(axis=(0, 2)))
         np.testing.assert_allclose(weight.maximum, tensors[name].max(axis=(0, 2)))
         np.testing.assert_allclose(

@@ -36,7 +36,7 @@ def job(url: str, **settings: Any) -> Job:
 
 def essence(outcome: FileOutcome) -> list[tuple[str, str, str]]:
     """The findings without the file they are in."""
-    return [(item.rule, item.message, item.location.tensor) for item in outcome.diagnostics]
+    return [(finding.rule, finding.message, finding.location.tensor) for finding in outcome.diagnostics]
 
 
 def refusal(outcome: FileOutcome) -> str:
@@ -89,7 +89,7 @@ def test_external_data_and_overrides_are_found_beside_the_model(
         (f"{served.url}/m.onnx", "model"),
         (f"{served.url}/m.encodings", "encodings"),
     ]
-    rules = {item["rule"] for file in report["files"] for item in file["findings"]}
+    rules = {finding["rule"] for file in report["files"] for finding in file["findings"]}
     assert "encodings/unknown-tensor" in rules
     assert "model/external-data-missing" not in rules
 
@@ -99,7 +99,7 @@ def test_external_data_that_are_not_there(root: Path) -> None:
     (root / "m.onnx.data").unlink()
     with serving(root) as served:
         outcome = lint_file(job(f"{served.url}/m.onnx"))
-    assert {item.rule for item in outcome.diagnostics} >= {"model/external-data-missing"}
+    assert {finding.rule for finding in outcome.diagnostics} >= {"model/external-data-missing"}
     assert sum(request.endswith(".data") for request in served.requests) == 1
 
 
@@ -129,7 +129,7 @@ def test_no_path_of_a_model_reaches_another_host(root: Path, location: str) -> N
 
     with serving(root, fault=seen) as served:
         outcome = lint_file(job(f"{served.url}/m.onnx"))
-    assert {item.rule for item in outcome.diagnostics} & {
+    assert {finding.rule for finding in outcome.diagnostics} & {
         "model/external-data-missing",
         "model/external-data-escapes",
     }
@@ -255,7 +255,7 @@ def test_a_server_that_misbehaves_costs_its_file_alone(
     with serving(root, fault=fault) as served:
         status = main(["check", "--isolated", "--format", "json", f"{served.url}/m.onnx", str(good)])
     report = json.loads(capsys.readouterr().out)
-    by_path = {file["path"]: [item["rule"] for item in file["findings"]] for file in report["files"]}
+    by_path = {file["path"]: [finding["rule"] for finding in file["findings"]] for file in report["files"]}
     message = next(file for file in report["files"] if file["path"] != str(good))["findings"][0]["message"]
     assert words in message
     assert "secret reason" not in message

@@ -60,9 +60,9 @@ class Hub(BaseHTTPRequestHandler):
             )
         elif path == "/api/models/owner/repo":
             self.tell({"id": "owner/repo", "sha": COMMIT, "siblings": [], "private": False, "tags": []})
-        elif found := re.fullmatch(r"/owner/repo/resolve/\w+/(.+)", path):
+        elif match := re.fullmatch(r"/owner/repo/resolve/\w+/(.+)", path):
             first, last = re.findall(r"\d+", self.headers["Range"])
-            data = (self.root / found[1]).read_bytes()
+            data = (self.root / match[1]).read_bytes()
             part = data[int(first) : int(last) + 1]
             self.read.append(len(part))
             self.answer(206, part, Content_Range=f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}")
@@ -110,8 +110,8 @@ def test_findings_are_those_of_the_file_at_hand_and_little_is_read(hub: str, roo
     path = layered(root / "m.onnx", layers=30, size=300)
     (file,) = checked(hub, "hf://owner/repo/m.onnx")["files"]
     here = lint_file(Job(path, weights=False))
-    assert [(item["rule"], item["message"]) for item in file["findings"]] == [
-        (item.rule, item.message) for item in here.diagnostics
+    assert [(finding["rule"], finding["message"]) for finding in file["findings"]] == [
+        (finding.rule, finding.message) for finding in here.diagnostics
     ]
     assert 0 < sum(Hub.read) < path.stat().st_size / 5  # whole windows; none is read ahead
     assert f"read {sum(Hub.read):,} of" in file["notes"][-1]

@@ -39,10 +39,10 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secretsecret")
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    made = boto3.resource("s3").Bucket(NAME)
-    made.create()
-    yield made
-    made.objects.all().delete()
+    storage = boto3.resource("s3").Bucket(NAME)
+    storage.create()
+    yield storage
+    storage.objects.all().delete()
 
 
 def put(bucket: Any, path: Path, key: str) -> None:
@@ -59,8 +59,8 @@ def test_findings_are_those_of_the_file_at_hand(bucket: Any, root: Path) -> None
     put(bucket, path, "zoo/m.onnx")
     put(bucket, root / "m.onnx.data", "zoo/m.onnx.data")
     here, there = lint_file(Job(path)), lint_file(job("zoo/m.onnx"))
-    assert [(item.rule, item.message) for item in there.diagnostics] == [
-        (item.rule, item.message) for item in here.diagnostics
+    assert [(finding.rule, finding.message) for finding in there.diagnostics] == [
+        (finding.rule, finding.message) for finding in here.diagnostics
     ]
     assert there.summary == here.summary
 

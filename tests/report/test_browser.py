@@ -43,10 +43,10 @@ def network() -> onnx.ModelProto:
             weight = f"w{block}{part}"
             values = np.random.default_rng(block).standard_normal((3, 3, 1, 1)).astype(np.float32)
             stored.append(numpy_helper.from_array(values, weight))
-            place = f"/encoder/layer.{block}/{part}"
-            nodes.append(helper.make_node("Conv", [data, weight], [f"{place}/c"], f"{place}/Conv"))
-            nodes.append(helper.make_node("Relu", [f"{place}/c"], [f"{place}/r"], f"{place}/Relu"))
-            data = f"{place}/r"
+            scope = f"/encoder/layer.{block}/{part}"
+            nodes.append(helper.make_node("Conv", [data, weight], [f"{scope}/c"], f"{scope}/Conv"))
+            nodes.append(helper.make_node("Relu", [f"{scope}/c"], [f"{scope}/r"], f"{scope}/Relu"))
+            data = f"{scope}/r"
     nodes.append(helper.make_node("Erf", [data], ["result"], f"/head/{HOSTILE}"))
     shape = [1, 3, 8, 8]
     kind = onnx.TensorProto.FLOAT
@@ -70,25 +70,25 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browser() -> Iterator[Any]:
     # Not for the whole session: playwright's event loop would be in the way of tests with one of their own.
     with playwright.sync_playwright() as driver:
-        made = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield made
-        made.close()
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture
 def page(browser: Any, file: Path) -> Iterator[Any]:
     """The page, open; afterwards nothing was loaded and nothing complained."""
-    made = browser.new_page(viewport={"width": 1500, "height": 900})
+    browser_page = browser.new_page(viewport={"width": 1500, "height": 900})
     said: list[str] = []
-    made.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    made.on("pageerror", lambda error: said.append(str(error)))
-    made.on("dialog", lambda dialog: said.append("dialog"))
+    browser_page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    browser_page.on("pageerror", lambda error: said.append(str(error)))
+    browser_page.on("dialog", lambda dialog: said.append("dialog"))
     asked: list[str] = []
-    made.on("request", lambda request: asked.append(request.url))
-    opened(made, file)
-    yield made
+    browser_page.on("request", lambda request: asked.append(request.url))
+    opened(browser_page, file)
+    yield browser_page
     assert said == [] and asked == [file.as_uri()]
-    made.close()
+    browser_page.close()
 
 
 def opened(page: Any, file: Path) -> None:
@@ -126,9 +126,9 @@ def test_it_opens_with_the_verdict_first_and_names_can_run_nothing(page: Any) ->
 
 
 def test_the_policy_lets_run_nothing_else(browser: Any, file: Path) -> None:
-    made = browser.new_page()
-    opened(made, file)
-    assert made.evaluate(
+    browser_page = browser.new_page()
+    opened(browser_page, file)
+    assert browser_page.evaluate(
         """() => {
             const script = document.createElement('script');
             try { script.textContent = "document.title = 'owned'"; document.body.append(script); } catch {}
@@ -136,7 +136,7 @@ def test_the_policy_lets_run_nothing_else(browser: Any, file: Path) -> None:
             return document.title !== 'owned' && !document.querySelector('img');
         }"""
     )
-    made.close()
+    browser_page.close()
 
 
 def test_findings_are_filtered_by_rule_severity_and_place(page: Any) -> None:
@@ -273,25 +273,25 @@ def test_axe_finds_no_barrier(page: Any, scheme: str, tmp_path: Path) -> None:
     page.locator("button.finding").first.click()
     # By the debugger's door, as the page's policy runs no script but its own.
     page.evaluate((folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8"))
-    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    assert len(found["passes"]) > 15
-    assert {flaw["id"]: flaw["nodes"][0]["html"][:200] for flaw in found["violations"]} == {}
+    values = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    assert len(values["passes"]) > 15
+    assert {flaw["id"]: flaw["nodes"][0]["html"][:200] for flaw in values["violations"]} == {}
 
 
 def test_the_tab_key_goes_everywhere_in_order(page: Any) -> None:
     passed = []
     for _ in range(60):
         page.keyboard.press("Tab")
-        place = page.evaluate(
+        values = page.evaluate(
             """(() => { const e = document.activeElement; return e === document.body ? '' :
                 e.closest('#charts') ? 'charts' : e.closest('.network') ? 'network' :
                 e.closest('.findings') ? 'findings' : 'top'; })()"""
         )
-        if place == "":
+        if values == "":
             break
-        if not passed or passed[-1] != place:
-            passed.append(place)
-    assert [place for place in passed if place != "top"][:3] == ["findings", "network", "charts"]
+        if not passed or passed[-1] != values:
+            passed.append(values)
+    assert [section for section in passed if section != "top"][:3] == ["findings", "network", "charts"]
 
 
 def test_a_simulation_is_colored_by_the_error_of_each_layer(
@@ -304,10 +304,10 @@ def test_a_simulation_is_colored_by_the_error_of_each_layer(
     onnx.save(model, "net.onnx")
     words = ["--isolated", "--samples", "1", "--format", "html", "-o", "page.html", "net.onnx"]
     assert main(["simulate", *words]) == 0
-    made = browser.new_page()
-    opened(made, tmp_path / "page.html")
-    assert made.locator(".tools select").input_value() == "error"
-    assert made.locator("[data-chart=error] canvas").count() == 1
-    made.locator("button.finding").first.click()
-    assert "alone" in details(made) and "dB" in details(made)
-    made.close()
+    browser_page = browser.new_page()
+    opened(browser_page, tmp_path / "page.html")
+    assert browser_page.locator(".tools select").input_value() == "error"
+    assert browser_page.locator("[data-chart=error] canvas").count() == 1
+    browser_page.locator("button.finding").first.click()
+    assert "alone" in details(browser_page) and "dB" in details(browser_page)
+    browser_page.close()

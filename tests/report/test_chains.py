@@ -42,19 +42,20 @@ findings = st.builds(
 
 
 @given(
-    st.lists(findings, max_size=12, unique_by=lambda item: (item.rule, item.location.node_index)), st.data()
+    st.lists(findings, max_size=12, unique_by=lambda reported: (reported.rule, reported.location.node_index)),
+    st.data(),
 )
 def test_every_finding_is_listed_once_behind_its_cause(found: list[Diagnostic], data: st.DataObject) -> None:
-    places = [Cause(item.rule, item.location) for item in found]
+    places = [Cause(reported.rule, reported.location) for reported in found]
     found = [
-        replace(item, cause=data.draw(st.none() | st.sampled_from(places) if places else st.none()))
-        for item in found
+        replace(entry, cause=data.draw(st.none() | st.sampled_from(places) if places else st.none()))
+        for entry in found
     ]
     ordered = report_order(found)
     assert sorted(map(repr, ordered)) == sorted(map(repr, found))
-    made = chains(found)
-    assert [chain.stage.rank for chain in made] == sorted(chain.stage.rank for chain in made)
-    for chain in made:
+    chained = chains(found)
+    assert [chain.stage.rank for chain in chained] == sorted(chain.stage.rank for chain in chained)
+    for chain in chained:
         for behind in chain.following:
             for item in behind.findings:
                 assert item.cause in {Cause(each.rule, each.location) for each in chain.findings}
@@ -63,8 +64,8 @@ def test_every_finding_is_listed_once_behind_its_cause(found: list[Diagnostic], 
 
 @given(st.lists(findings, max_size=12))
 def test_without_causes_nothing_is_left_out(found: list[Diagnostic]) -> None:
-    errors = [item for item in found if item.severity is Severity.ERROR]
-    kept = one_for_each_cause(found, lambda item: item.severity is Severity.ERROR)
+    errors = [entry for entry in found if entry.severity is Severity.ERROR]
+    kept = one_for_each_cause(found, lambda entry: entry.severity is Severity.ERROR)
     assert sorted(map(repr, kept)) == sorted(map(repr, errors))
 
 
@@ -81,7 +82,7 @@ def test_what_stops_conversion_stands_first() -> None:
         speed,
         note,
     )
-    assert [stage_of(item) for item in (conversion, running, accuracy, speed, note)] == [
+    assert [stage_of(entry) for entry in (conversion, running, accuracy, speed, note)] == [
         Stage.CONVERSION,
         Stage.RUNNING,
         Stage.ACCURACY,
@@ -92,10 +93,10 @@ def test_what_stops_conversion_stands_first() -> None:
 
 def test_a_consequence_of_what_is_no_error_is_one_error() -> None:
     cause = finding("z/z", 9, Severity.WARNING)
-    place = Cause(cause.rule, cause.location)
-    behind = [replace(finding("a/a", node), cause=place) for node in range(3)]
+    where = Cause(cause.rule, cause.location)
+    behind = [replace(finding("a/a", node), cause=where) for node in range(3)]
     alone = finding("b/b", 5)
-    errors = one_for_each_cause([cause, *behind, alone], lambda item: item.severity is Severity.ERROR)
+    errors = one_for_each_cause([cause, *behind, alone], lambda entry: entry.severity is Severity.ERROR)
     assert errors == [behind[0], alone]
 
 
@@ -132,9 +133,12 @@ def report(path: Path, text: str, capsys: pytest.CaptureFixture[str], *options: 
 
 def test_a_length_that_data_decide(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = report(tmp_path / "m.onnx", COMPRESS, capsys, "--format", "json")
-    found = json.loads(text)["files"][0]["findings"]
-    causes = {item["rule"]: item["cause"] is not None and found[item["cause"]]["rule"] for item in found}
-    places = [item["rule"] for item in found]
+    rows = json.loads(text)["files"][0]["findings"]
+    causes = {
+        reported["rule"]: reported["cause"] is not None and rows[reported["cause"]]["rule"]
+        for reported in rows
+    }
+    places = [reported["rule"] for reported in rows]
     assert causes["shapes/data-length"] in (False, "ops/unsupported")
     assert causes["ops/not-foldable"] == "shapes/data-length"
     assert places.index("shapes/data-length") < places.index("ops/not-foldable")
@@ -142,10 +146,10 @@ def test_a_length_that_data_decide(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_every_format_has_the_same_chains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, options = tmp_path / "m.onnx", ("--runtime", "htp", "--quantize")
-    found = json.loads(report(path, DYNAMIC, capsys, *options, "--format", "json"))["files"][0]["findings"]
-    behind = [item for item in found if item["cause"] is not None]
-    assert [item["rule"] for item in behind] == ["ops/unsupported"] * 2
-    assert {found[item["cause"]]["rule"] for item in behind} == {"quantization/already-quantized"}
+    rows = json.loads(report(path, DYNAMIC, capsys, *options, "--format", "json"))["files"][0]["findings"]
+    behind = [entry for entry in rows if entry["cause"] is not None]
+    assert [reported["rule"] for reported in behind] == ["ops/unsupported"] * 2
+    assert {rows[entry["cause"]]["rule"] for entry in behind} == {"quantization/already-quantized"}
     concise = report(path, DYNAMIC, capsys, *options, "--format", "concise")
     (line,) = [line for line in concise.splitlines() if "already-quantized" in line]
     assert line.endswith("(help: export the float model) [+2 follow]")
@@ -178,7 +182,7 @@ def test_the_verdict_counts_causes(tmp_path: Path, capsys: pytest.CaptureFixture
     )  # fmt: skip
     (other,) = json.loads(hidden)["files"]
     assert other["verdict"]["converts"]["word"] == "no"
-    assert all(item["cause"] is None for item in other["findings"])
+    assert all(entry["cause"] is None for entry in other["findings"])
 
 
 def test_an_override_file_names_the_node_of_the_model(
@@ -189,8 +193,8 @@ def test_an_override_file_names_the_node_of_the_model(
     encodings = {"version": "0.6.1", "activation_encodings": {"y": [entry]}, "param_encodings": {}}
     (tmp_path / "m.encodings").write_text(json.dumps(encodings))
     model, overrides = json.loads(report(tmp_path / "m.onnx", text, capsys, "--format", "json"))["files"]
-    (found,) = [i for i in overrides["findings"] if i["rule"] == "encodings/range-too-small"]
-    (related,) = found["related"]
+    (overridden,) = [i for i in overrides["findings"] if i["rule"] == "encodings/range-too-small"]
+    (related,) = overridden["related"]
     assert (related["what"], related["location"]["op"]) == ("makes it", "Relu")
     assert related["file"] == model["path"] != overrides["path"]
 
@@ -217,13 +221,13 @@ def test_every_format_shows_both_places(
     texts = {form: (tmp_path / form).read_text("utf-8") for form in forms}
     for form in ("rich", "html", "markdown", "github", "junit"):
         assert "its weight: line 10, column 5" in texts[form], form
-    found = [item for file in json.loads(texts["json"])["files"] for item in file["findings"]]
-    (both,) = [item["related"] for item in found if item["rule"] == "encodings/bias-scale"]
+    rows = [listed for file in json.loads(texts["json"])["files"] for listed in file["findings"]]
+    (both,) = [reported["related"] for reported in rows if reported["rule"] == "encodings/bias-scale"]
     assert [(other["what"], other["file"].endswith(".json")) for other in both] == [
         ("reads it", False), ("the op's input", True), ("its weight", True),
     ]  # fmt: skip
     (run,) = json.loads(texts["sarif"])["runs"]
-    (result,) = [item for item in run["results"] if item["ruleId"] == "encodings/bias-scale"]
+    (result,) = [result for result in run["results"] if result["ruleId"] == "encodings/bias-scale"]
     weight = result["relatedLocations"][2]
     assert weight["message"]["text"].startswith("its weight: line 10")
     assert weight["physicalLocation"]["region"] == {"startLine": 10, "startColumn": 5}

@@ -50,9 +50,9 @@ def outcome() -> Outcome:
     markup = Diagnostic("batch/symbolic", Severity.WARNING, "[red]x[/red] <b>", Location("models/a b.onnx"))
     summary = ModelSummary(12, 3, 1_234_567, {"": 17}, ("x: float[N,3]",), 12, True)
     row = RuntimeSupport(Runtime.CPU, 2, 9, (Blocker("Det", 7, "not in the table", True),), "float", 0)
-    found = (*(diagnostic(i) for i in range(7)), markup)
+    diagnostics = (*(diagnostic(i) for i in range(7)), markup)
     file = FileOutcome(
-        "models/a b.onnx", "model", Target(), found, 1, ("a note",), summary, SupportMatrix((row,))
+        "models/a b.onnx", "model", Target(), diagnostics, 1, ("a note",), summary, SupportMatrix((row,))
     )
     cut = Partition(
         Runtime.HTP,
@@ -137,12 +137,12 @@ def test_sarif_against_the_official_schema(validate: Validate) -> None:
     absolute=st.booleans(),
 )
 def test_sarif_of_any_names(validate: Validate, name: str, path: str, line: int, absolute: bool) -> None:
-    place = Location(
+    location = Location(
         f"/{plain(path)}" if absolute else plain(path), plain(name), plain(name), 0, plain(name), plain(name)
     )
-    place = replace(place, line=line or None, column=line or None)
-    item = replace(diagnostic(0, plain(f"{name} [x](http://y) {{0}}")), location=place)
-    file = replace(outcome().files[0], diagnostics=(item,))
+    location = replace(location, line=line or None, column=line or None)
+    changed = replace(diagnostic(0, plain(f"{name} [x](http://y) {{0}}")), location=location)
+    file = replace(outcome().files[0], diagnostics=(changed,))
     written = json.loads(render("check", "sarif", replace(outcome(), files=(file,)), None))
     validate("sarif", written)
     (result,) = written["runs"][0]["results"]
@@ -155,9 +155,9 @@ def test_sarif_of_any_names(validate: Validate, name: str, path: str, line: int,
 
 @given(st.text(max_size=300))
 def test_plain_is_one_harmless_line(text: str) -> None:
-    made = plain(text)
-    assert made.isprintable()
-    assert len(made.splitlines()) <= 1
+    line = plain(text)
+    assert line.isprintable()
+    assert len(line.splitlines()) <= 1
 
 
 def test_write_whole_leaves_the_old_file(tmp_path: Path) -> None:
@@ -197,9 +197,13 @@ def test_sarif_links_to_what_there_is(monkeypatch: pytest.MonkeyPatch, validate:
         "ops/unsupported": "80-63442-2 Rev BL, Supported ONNX Ops",
         "shapes/contradiction": "ONNX specification",
     }
-    found = tuple(replace(diagnostic(0), rule=rule, source=Source(text, "")) for rule, text in cited.items())
+    diagnostics = tuple(
+        replace(diagnostic(0), rule=rule, source=Source(text, "")) for rule, text in cited.items()
+    )
     given = replace(
-        outcome(), files=(FileOutcome("m", "model", Target(), found),), pages=frozenset(cited) - {"acme/rule"}
+        outcome(),
+        files=(FileOutcome("m", "model", Target(), diagnostics),),
+        pages=frozenset(cited) - {"acme/rule"},
     )
 
     def driver() -> dict[str, Any]:

@@ -51,8 +51,8 @@ def hostile_model(path: Path) -> Path:
     names = dict(zip(("x", "a", "b", "y"), HOSTILE, strict=False))
     for node, name in zip(model.graph.node, HOSTILE[2:], strict=False):
         node.name = name
-        node.input[:] = [names[item] for item in node.input]
-        node.output[:] = [names[item] for item in node.output]
+        node.input[:] = [names[tensor] for tensor in node.input]
+        node.output[:] = [names[tensor] for tensor in node.output]
     for item in (*model.graph.input, *model.graph.output):
         item.name = names[item.name]
     onnx.save(model, path)
@@ -92,10 +92,10 @@ class Tags(HTMLParser):
 
 
 def data_of(text: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
-    assert found is not None
-    made: dict[str, Any] = json.loads(found[1])
-    return made
+    match = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    assert match is not None
+    data: dict[str, Any] = json.loads(match[1])
+    return data
 
 
 def test_a_page_loads_nothing_and_names_of_a_model_are_text(tmp_path: Path) -> None:
@@ -150,8 +150,8 @@ def test_data_comes_back_and_ends_no_script(data: object) -> None:
         if isinstance(value, float):
             return value if value - value == 0 else None
         if isinstance(value, dict):
-            return {name: finite(item) for name, item in value.items()}
-        return [finite(item) for item in value] if isinstance(value, list) else value
+            return {name: finite(element) for name, element in value.items()}
+        return [finite(element) for element in value] if isinstance(value, list) else value
 
     assert json.loads(text) == finite(data)
 
@@ -231,9 +231,9 @@ def test_modules_are_read_from_names_and_from_metadata() -> None:
 def vendoring() -> ModuleType:
     spec = importlib.util.spec_from_file_location("vendor", ROOT / "scripts" / "vendor.py")
     assert spec is not None and spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_vendored_files_are_those_that_were_fetched(tmp_path: Path) -> None:

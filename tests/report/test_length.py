@@ -78,8 +78,8 @@ def test_severities_hide_and_decide_nothing(folder: Path, capsys: pytest.Capture
     status, text = report(capsys, path, "--format", "json", "--min-severity", "error")
     errors = json.loads(text)
     assert status == 1
-    assert {item["severity"] for item in errors["files"][0]["findings"]} == {"error"}
-    assert {item["severity"] for item in every["files"][0]["findings"]} > {"error"}
+    assert {finding["severity"] for finding in errors["files"][0]["findings"]} == {"error"}
+    assert {finding["severity"] for finding in every["files"][0]["findings"]} > {"error"}
     for key in ("verdict", "support"):
         assert errors["files"][0][key] == every["files"][0][key]
     assert errors["counts"] == every["counts"]
@@ -110,15 +110,15 @@ def test_the_folder_that_files_share() -> None:
 
 
 def crowded() -> Outcome:
-    place = Location("m/a.onnx", node="a node with a name " * 4, node_index=7, op="Conv", tensor="t" * 90)
-    found = tuple(
+    location = Location("m/a.onnx", node="a node with a name " * 4, node_index=7, op="Conv", tensor="t" * 90)
+    findings = tuple(
         Diagnostic(
-            "ops/unsupported", Severity.ERROR, "message of many words " * 12, place, help="help " * 30,
+            "ops/unsupported", Severity.ERROR, "message of many words " * 12, location, help="help " * 30,
             about=About.CONVERSION,
         )
         for _ in range(2)
     )  # fmt: skip
-    files = tuple(FileOutcome(f"models/{name}.onnx", "model", Target(), found) for name in "ab")
+    files = tuple(FileOutcome(f"models/{name}.onnx", "model", Target(), findings) for name in "ab")
     return Outcome("0", files, Severity.ERROR, {})
 
 

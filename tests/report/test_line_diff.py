@@ -17,23 +17,23 @@ LINES = st.lists(st.sampled_from(["", "a", "b", "{", "}", "x: 1", "x: 2", "-", "
 def applied(before: list[str], diff: list[str]) -> list[str]:
     """What a text becomes by a unified diff; asserts that context and removed lines are there."""
     after: list[str] = []
-    place = 0
+    position = 0
     for line in diff[2:]:
         if line.startswith("@@ "):
             start, _, count = line.split()[1][1:].partition(",")
             first = int(start) - (count != "0")
-            after += before[place:first]
-            place = first
+            after += before[position:first]
+            position = first
             assert line.split()[2][1:].partition(",")[0] == str(
                 len(after) + (not line.split()[2].endswith(",0"))
             )
         elif line.startswith("+"):
             after.append(line[1:])
         else:
-            assert before[place] == line[1:]
+            assert before[position] == line[1:]
             after += [line[1:]] * line.startswith(" ")
-            place += 1
-    return after + before[place:]
+            position += 1
+    return after + before[position:]
 
 
 @given(LINES, LINES)

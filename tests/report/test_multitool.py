@@ -30,20 +30,20 @@ def multitool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def asked(multitool: Path, *reports: Path) -> dict[str, list[str]]:
     """The errors and warnings of reports, by file name."""
-    found = reports[0].with_suffix(".validated")
+    path = reports[0].with_suffix(".validated")
     tool = subprocess.run(
         ["node", "-p", f"require('{PACKAGE}')"], cwd=multitool, capture_output=True, text=True, check=True
     ).stdout.strip()
-    words = ["--rule-kind", "Sarif;Ghas", "--level", "Error;Warning", "--output", str(found)]
+    words = ["--rule-kind", "Sarif;Ghas", "--level", "Error;Warning", "--output", str(path)]
     # The tool wants ICU for languages, which it has no use for here.
     quiet = os.environ | {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
     subprocess.run(
         [tool, "validate", *map(str, reports), *words], env=quiet, capture_output=True, timeout=120
     )
     told: dict[str, list[str]] = {report.name: [] for report in reports}
-    for result in json.loads(found.read_text("utf-8-sig"))["runs"][0]["results"]:
-        place = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
-        told[place.rpartition("/")[2]].append(f"{result['ruleId']} {result['message']}")
+    for result in json.loads(path.read_text("utf-8-sig"))["runs"][0]["results"]:
+        uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        told[uri.rpartition("/")[2]].append(f"{result['ruleId']} {result['message']}")
     return told
 
 
@@ -58,7 +58,7 @@ def test_no_error_and_no_warning(multitool: Path, tmp_path: Path) -> None:
     broken.write_text(json.dumps(log), "utf-8")
     told = asked(multitool, report, broken)
     assert any("100000" in line for line in told["broken.sarif"])
-    found = told["report.sarif"]
+    sarif = told["report.sarif"]
     if not REPOSITORY:  # a release is stamped with it; before there is nothing to link to
-        assert len(found) == 1 and "ProvideToolnformationUri" in found.pop()  # spelled as the tool does
-    assert found == []
+        assert len(sarif) == 1 and "ProvideToolnformationUri" in sarif.pop()  # spelled as the tool does
+    assert sarif == []

@@ -32,8 +32,8 @@ Validate = Callable[[str, Any], None]
 
 
 def finding(name: str = "node", message: str = "it fails", severity: Severity = Severity.ERROR) -> Diagnostic:
-    place = Location("a.onnx", "", plain(name), 3, "Det", plain(name))
-    return Diagnostic("ops/unsupported", severity, plain(message, 400), place, help=plain(message, 400))
+    location = Location("a.onnx", "", plain(name), 3, "Det", plain(name))
+    return Diagnostic("ops/unsupported", severity, plain(message, 400), location, help=plain(message, 400))
 
 
 def outcome(
@@ -44,9 +44,9 @@ def outcome(
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_a_name_gives_github_no_command(name: str, message: str) -> None:
-    place = replace(finding(name).location, file=plain(f"::error::{name}"))
-    item = replace(finding(name, f"x::set-output name=a::{message}"), location=place)
-    *commands, count = render("check", "github", outcome(item), None).splitlines()
+    changed = replace(finding(name).location, file=plain(f"::error::{name}"))
+    reported = replace(finding(name, f"x::set-output name=a::{message}"), location=changed)
+    *commands, count = render("check", "github", outcome(reported), None).splitlines()
     assert len(commands) == 1 and count.startswith("1 error")
     match = re.fullmatch(r"::error title=[^:,]*,file=[^:,]*::(.*)", commands[0])
     assert match is not None and "\r" not in match[1]

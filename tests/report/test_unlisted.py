@@ -40,7 +40,7 @@ def test_json_counts_all_and_lists_a_thousand(ran: Ran) -> None:
     report = json.loads(text)
     (file,) = report["files"]
     assert status == 1
-    listed = [item["rule"] for item in file["findings"]]
+    listed = [finding["rule"] for finding in file["findings"]]
     assert listed.count("model/dangling-input") == listed.count("model/duplicate-name") == 1000
     assert file["unlisted"] == [
         {"rule": "model/dangling-input", "severity": "error", "count": COUNT - 1000},
@@ -50,7 +50,9 @@ def test_json_counts_all_and_lists_a_thousand(ran: Ran) -> None:
     whole = json.loads(ran("--format", "json", "--all")[1])
     assert "unlisted" not in whole["files"][0]
     assert whole["counts"] == report["counts"]
-    assert sum(item["rule"] == "model/dangling-input" for item in whole["files"][0]["findings"]) == COUNT
+    assert (
+        sum(finding["rule"] == "model/dangling-input" for finding in whole["files"][0]["findings"]) == COUNT
+    )
 
 
 def test_every_format_says_how_many_more(ran: Ran, tmp_path: Path) -> None:
@@ -81,7 +83,7 @@ def test_what_is_not_listed_is_ignored_and_fails_all_the_same(ran: Ran, tmp_path
     assert status == 0
     assert file["ignored"] == COUNT
     assert "model/dangling-input" not in {
-        item["rule"] for item in (*file["findings"], *file.get("unlisted", ()))
+        finding["rule"] for finding in (*file["findings"], *file.get("unlisted", ()))
     }
     assert file["verdict"]["converts"]["word"] == "no"  # whatever is told
     (tmp_path / "dlclint.toml").write_text(f'{ignore}tensor = "ghost[0-9]*"\n', "utf-8")

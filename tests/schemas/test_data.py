@@ -18,8 +18,8 @@ def test_real_tables_pass() -> None:
 
 
 def test_missing_row_fails() -> None:
-    found = dict(check.COUNTS, layers=133)
-    assert list(check.count_failures(found)) == ["layers: 133 rows, the document has 134"]
+    counts = dict(check.COUNTS, layers=133)
+    assert list(check.count_failures(counts)) == ["layers: 133 rows, the document has 134"]
 
 
 def test_damaged_layers_fail() -> None:

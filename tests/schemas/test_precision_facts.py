@@ -39,8 +39,8 @@ from dlclint_schemas.precision import (
     ],
 )
 def test_voices(op: str, layer: str, precision: str, said: dict[str, bool]) -> None:
-    found = {voice.source: voice.has for voice in htp_voices(op, (layer,), precision, 4)}
-    assert found == said
+    answers = {voice.source: voice.has for voice in htp_voices(op, (layer,), precision, 4)}
+    assert answers == said
 
 
 def test_rank_limits_by_end() -> None:
@@ -61,7 +61,7 @@ def test_compiled_by_rank() -> None:
 
 def test_the_supplement_says_of_wide_weights_what_was_measured() -> None:
     raw = json.loads(files("dlclint_schemas").joinpath("data/qnn_htp_precision.json").read_text("utf-8"))
-    rules = {item["layer"]: item.get("rules", ()) for item in raw["htp_op_constraints"]["ops"]}
+    rules = {row["layer"]: row.get("rules", ()) for row in raw["htp_op_constraints"]["ops"]}
     sentence = "16-bit weights need 16-bit activations, symmetric weights and Hexagon v73 or newer"
     for layer in ("Conv2d", "DepthWiseConv2d", "TransposeConv2d", "FullyConnected", "MatMul"):
         assert sentence in rules[layer]

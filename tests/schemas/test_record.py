@@ -38,22 +38,22 @@ class Theirs:
 
 
 def test_it_behaves_as_a_dataclass() -> None:
-    for made in (Ours(1), Theirs(1)):
-        kind = type(made)
-        assert made == kind(number=1, name="x", items=[])
-        assert made != kind(2)
-        assert dataclasses.replace(made, name="y") == kind(1, "y")
-        assert dataclasses.asdict(made) == {"number": 1, "name": "x", "items": []}
-        assert [field.name for field in dataclasses.fields(made)] == ["number", "name", "items"]
-        assert pickle.loads(pickle.dumps(made)) == made
-        assert copy.deepcopy(made) == made
-        assert repr(made) == f"{kind.__qualname__}(number=1, name='x', items=[])"
-        assert not hasattr(made, "__dict__")
+    for instance in (Ours(1), Theirs(1)):
+        kind = type(instance)
+        assert instance == kind(number=1, name="x", items=[])
+        assert instance != kind(2)
+        assert dataclasses.replace(instance, name="y") == kind(1, "y")
+        assert dataclasses.asdict(instance) == {"number": 1, "name": "x", "items": []}
+        assert [field.name for field in dataclasses.fields(instance)] == ["number", "name", "items"]
+        assert pickle.loads(pickle.dumps(instance)) == instance
+        assert copy.deepcopy(instance) == instance
+        assert repr(instance) == f"{kind.__qualname__}(number=1, name='x', items=[])"
+        assert not hasattr(instance, "__dict__")
         assert kind(1).items is not kind(1).items
         with pytest.raises(dataclasses.FrozenInstanceError):
-            made.number = 2  # type: ignore[misc]
+            instance.number = 2  # type: ignore[misc]
         with pytest.raises(dataclasses.FrozenInstanceError):
-            del made.number
+            del instance.number
         with pytest.raises(TypeError):
             kind()  # type: ignore[call-arg]
     assert Ours(3).double == 6

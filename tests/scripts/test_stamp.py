@@ -37,12 +37,12 @@ BAD = '<ir_version: 8, opset_import: ["" : 12]> g (float[1,3,3] x) => (float[1] 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     for name in PARTS:
-        made = tmp_path / "source" / name
-        made.parent.mkdir(parents=True, exist_ok=True)
+        path = tmp_path / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, made, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, path, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            shutil.copy(ROOT / name, made)
+            shutil.copy(ROOT / name, path)
     return tmp_path / "source"
 
 

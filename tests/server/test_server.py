@@ -82,10 +82,10 @@ def position(text: str, needle: str, inside: int = 1) -> types.Position:
 async def test_findings_as_one_types(client: LanguageClient, files: Path) -> None:
     path = files / "net.encodings"
     uri = open_file(client, path)
-    found = {item.code: item for item in await diagnostics(client, uri)}
-    assert {"encodings/unknown-tensor", "encodings/symmetric-offset"} <= set(found)
+    findings = {finding.code: finding for finding in await diagnostics(client, uri)}
+    assert {"encodings/unknown-tensor", "encodings/symmetric-offset"} <= set(findings)
     text = path.read_text("utf-8")
-    stray = found["encodings/unknown-tensor"]
+    stray = findings["encodings/unknown-tensor"]
     assert stray.range.start == position(text, '"featurez"', 0)
     assert stray.range.end == position(text, '"featurez"', len('"featurez"'))
     assert stray.severity == types.DiagnosticSeverity.Error
@@ -97,22 +97,22 @@ async def test_findings_as_one_types(client: LanguageClient, files: Path) -> Non
             [types.TextDocumentContentChangeWholeDocument(changed)],
         )
     )
-    assert "encodings/unknown-tensor" not in {item.code for item in await diagnostics(client, uri)}
+    assert "encodings/unknown-tensor" not in {finding.code for finding in await diagnostics(client, uri)}
 
 
 @pytest.mark.asyncio
 async def test_a_quick_fix_makes_the_finding_go(client: LanguageClient, files: Path) -> None:
     path = files / "net.encodings"
     uri = open_file(client, path)
-    found = {item.code: item for item in await diagnostics(client, uri)}
-    wrong = found["encodings/symmetric-offset"]
+    findings = {finding.code: finding for finding in await diagnostics(client, uri)}
+    wrong = findings["encodings/symmetric-offset"]
     actions = await client.text_document_code_action_async(
         types.CodeActionParams(
             types.TextDocumentIdentifier(uri), wrong.range, types.CodeActionContext([wrong])
         )
     )
-    quick = [item for item in actions or [] if item.kind == types.CodeActionKind.QuickFix]
-    quick = [item for item in quick if item.diagnostics[0].code == "encodings/symmetric-offset"]
+    quick = [action for action in actions or [] if action.kind == types.CodeActionKind.QuickFix]
+    quick = [action for action in quick if action.diagnostics[0].code == "encodings/symmetric-offset"]
     assert len(quick) == 1 and quick[0].edit is not None and quick[0].edit.changes is not None
     text = path.read_text("utf-8")
     for edit in sorted(quick[0].edit.changes[uri], key=lambda edit: edit.range.start.line, reverse=True):
@@ -128,7 +128,7 @@ async def test_a_quick_fix_makes_the_finding_go(client: LanguageClient, files: P
             types.CodeActionContext([], only=[types.CodeActionKind.Source]),
         )
     )
-    assert [item.kind for item in whole or []] == [types.CodeActionKind.SourceFixAll]
+    assert [action.kind for action in whole or []] == [types.CodeActionKind.SourceFixAll]
 
 
 @pytest.mark.asyncio
@@ -141,9 +141,9 @@ async def test_a_model_that_ends_onnx_does_not_end_the_server(client: LanguageCl
     path = files / "deadly.encodings"
     path.write_text(json.dumps(OVERRIDES, indent=1), "utf-8")
     uri = open_file(client, path)
-    assert {"encodings/unknown-tensor"} <= {item.code for item in await diagnostics(client, uri)}
+    assert {"encodings/unknown-tensor"} <= {finding.code for finding in await diagnostics(client, uri)}
     other = open_file(client, files / "net.encodings")
-    assert {"encodings/unknown-tensor"} <= {item.code for item in await diagnostics(client, other)}
+    assert {"encodings/unknown-tensor"} <= {finding.code for finding in await diagnostics(client, other)}
     text = path.read_text("utf-8")
     told = await client.text_document_hover_async(
         types.HoverParams(types.TextDocumentIdentifier(uri), position(text, '"weight"'))
@@ -181,7 +181,7 @@ async def test_completion_offers_tensors_without_an_entry(client: LanguageClient
     answer = await client.text_document_completion_async(
         types.CompletionParams(types.TextDocumentIdentifier(uri), position(text, '"fea"', 3))
     )
-    items = {item.label: item for item in answer.items}
+    items = {completion.label: completion for completion in answer.items}
     assert set(items) == {"features"}
     edit = items["features"].text_edit
     assert edit.range == types.Range(position(text, '"fea"', 1), position(text, '"fea"', 4))
@@ -201,7 +201,7 @@ async def test_the_other_entries_of_an_op(client: LanguageClient, files: Path) -
     places = await client.text_document_definition_async(
         types.DefinitionParams(types.TextDocumentIdentifier(uri), position(text, '"weight"'))
     )
-    assert [place.range.start for place in places] == [position(text, '"image"', 0)]
+    assert [location.range.start for location in places] == [position(text, '"image"', 0)]
 
 
 @pytest.mark.asyncio
@@ -210,8 +210,8 @@ async def test_the_configuration(client: LanguageClient, files: Path) -> None:
     text = 'fail-on = "warning"\n\n[[models]]\npath = "*.onnx"\nsoc = "X Elit"\n\n'
     text += '[[ignores]]\nrule = "ops/unsuported"\nreason = "x"\n'
     uri = open_file(client, path, text)
-    found = await diagnostics(client, uri)
-    assert [(item.range.start.line, item.message.partition(";")[2][:13]) for item in found] == [
+    listed = await diagnostics(client, uri)
+    assert [(finding.range.start.line, finding.message.partition(";")[2][:13]) for finding in listed] == [
         (7, " did you mean"),
         (4, " did you mean"),
     ]
@@ -226,9 +226,9 @@ async def test_the_configuration(client: LanguageClient, files: Path) -> None:
             [types.TextDocumentContentChangeWholeDocument(broken)],
         )
     )
-    found = await diagnostics(client, uri)
-    assert [item.range.start.line for item in found] == [6]
-    assert found[0].message.startswith("not TOML")
+    listed = await diagnostics(client, uri)
+    assert [diagnostic.range.start.line for diagnostic in listed] == [6]
+    assert listed[0].message.startswith("not TOML")
     typed = text + "\n[[models]]\nru"
     client.text_document_did_change(
         types.DidChangeTextDocumentParams(
@@ -239,26 +239,26 @@ async def test_the_configuration(client: LanguageClient, files: Path) -> None:
     answer = await client.text_document_completion_async(
         types.CompletionParams(types.TextDocumentIdentifier(uri), types.Position(typed.count("\n"), 2))
     )
-    assert [item.label for item in answer.items] == ["runtime"]
+    assert [completion.label for completion in answer.items] == ["runtime"]
 
 
 @pytest.mark.asyncio
 async def test_broken_text_and_other_files_are_no_trouble(client: LanguageClient, files: Path) -> None:
     uri = open_file(client, files / "net.encodings", '{"activation_encodings": {"im')
-    assert "encodings/syntax" in {item.code for item in await diagnostics(client, uri)}
+    assert "encodings/syntax" in {finding.code for finding in await diagnostics(client, uri)}
     for needle in (0, 10, 28):
-        place = types.Position(0, needle)
+        cursor = types.Position(0, needle)
         document = types.TextDocumentIdentifier(uri)
-        await client.text_document_hover_async(types.HoverParams(document, place))
-        await client.text_document_definition_async(types.DefinitionParams(document, place))
+        await client.text_document_hover_async(types.HoverParams(document, cursor))
+        await client.text_document_definition_async(types.DefinitionParams(document, cursor))
     answer = await client.text_document_completion_async(
         types.CompletionParams(types.TextDocumentIdentifier(uri), types.Position(0, 29))
     )
-    assert {item.label for item in answer.items} == {"image"}
+    assert {completion.label for completion in answer.items} == {"image"}
     other = open_file(client, files / "notes.txt", "hello")
     assert await diagnostics(client, other) == []
     (files / "dlclint.toml").write_text("[[[", "utf-8")
     (files / "b.encodings").write_text("{}", "utf-8")
     second = open_file(client, files / "b.encodings")
-    found = await diagnostics(client, second)
-    assert len(found) == 1 and "the configuration cannot be followed" in found[0].message
+    listed = await diagnostics(client, second)
+    assert len(listed) == 1 and "the configuration cannot be followed" in listed[0].message

@@ -84,9 +84,9 @@ def evaluator_of(path: Path) -> Evaluator:
 def inputs(path: Path, seed: int = 0) -> dict[str, np.ndarray]:
     """Normal values for every input."""
     random = np.random.default_rng(seed)
-    found = {}
+    feed = {}
     for value in onnx.load(path).graph.input:
         shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-        found[value.name] = random.normal(size=shape).astype(kind)
-    return found
+        feed[value.name] = random.normal(size=shape).astype(kind)
+    return feed

@@ -20,8 +20,8 @@ BUILDS = {
 
 
 def simulated(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
-    given = ["simulate", "--isolated", str(path), "--samples", "2", "--format", "json", *arguments]
-    assert main(given) == 0
+    command = ["simulate", "--isolated", str(path), "--samples", "2", "--format", "json", *arguments]
+    assert main(command) == 0
     (engine,) = json.loads(capsys.readouterr().out)["files"][0]["engines"]
     return {row["tensor"]: (row["step"], row["bitwidth"], row["arrived"]) for row in engine["layers"]}
 
@@ -42,10 +42,10 @@ def test_the_file_passes_every_rule_and_says_what_was_simulated(
     check = ["check", "--isolated", str(path), "--encodings", str(file), "--runtime", "htp", "--quantize"]
     main([*check, *widths, "--select", "encodings,precision", "--format", "json"])
     report = json.loads(capsys.readouterr().out)
-    findings = [item for one in report["files"] for item in one["findings"]]
-    found = {item["rule"] for item in findings if item["severity"] != "info"}
+    findings = [finding for one in report["files"] for finding in one["findings"]]
+    rules = {finding["rule"] for finding in findings if finding["severity"] != "info"}
     # Boxes and scores in one 8-bit output are just what the rule warns of.
-    assert found == ({"encodings/shared-grid"} if build == "yolo" and not widths else set())
+    assert rules == ({"encodings/shared-grid"} if build == "yolo" and not widths else set())
     again = simulated(path, capsys, *widths, "--encodings", str(file))
     assert _close(again, first)
 
@@ -62,15 +62,15 @@ def test_biases_are_written_where_the_version_has_them(
 ) -> None:
     path = small_conv(tmp_path)
     file = tmp_path / "o.json"
-    given = ("--bias-bitwidth", "32", "--emit-overrides", str(file), "--encodings-version")
-    simulated(path, capsys, *given, "2.0.0")
+    options = ("--bias-bitwidth", "32", "--emit-overrides", str(file), "--encodings-version")
+    simulated(path, capsys, *options, "2.0.0")
     entries = {entry["name"]: entry for entry in json.loads(file.read_text())["encodings"]}
     assert entries["b3"]["output_dtype"] == "int32"
     scales = (entries[name]["y_scale"] for name in ("f", "w3"))
     first, second = scales
     assert entries["b3"]["y_scale"] == pytest.approx(first * second)
     assert "beta" not in entries
-    simulated(path, capsys, *given, "0.6.1")
+    simulated(path, capsys, *options, "0.6.1")
     assert "b3" not in json.loads(file.read_text())["param_encodings"]
 
 
@@ -90,13 +90,21 @@ def test_int32_biases_that_a_file_does_not_hold_are_named(
 ) -> None:
     """Without them, the quantizer's default of 8 bits takes the place of what was measured."""
     version, width = options
-    given = ["simulate", "--isolated", str(small_conv(tmp_path)), "--samples", "1", "--bias-bitwidth", width]
-    given += ["--emit-overrides", str(tmp_path / "o.json"), "--encodings-version", version]
-    assert main([*given, "--format", "json"]) == 0
+    arguments = [
+        "simulate",
+        "--isolated",
+        str(small_conv(tmp_path)),
+        "--samples",
+        "1",
+        "--bias-bitwidth",
+        width,
+    ]
+    arguments += ["--emit-overrides", str(tmp_path / "o.json"), "--encodings-version", version]
+    assert main([*arguments, "--format", "json"]) == 0
     notes = json.loads(capsys.readouterr().out)["files"][0]["notes"]
-    found = [note for note in notes if note.startswith("not written: ")]
-    assert [note.startswith(says) for note in found] == [True] if says else found == []
-    assert all("needs --bias_bitwidth 32" in note for note in found)
+    unwritten = [note for note in notes if note.startswith("not written: ")]
+    assert [note.startswith(says) for note in unwritten] == [True] if says else unwritten == []
+    assert all("needs --bias_bitwidth 32" in note for note in unwritten)
 
 
 def test_one_file_goes_with_one_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,15 +49,15 @@ def scheme_of(path: Path, settings: Settings) -> tuple[Evaluator, Scheme, dict[s
 def whole(evaluator: Evaluator, scheme: Scheme, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The QDQ model in ONNX Runtime without graph optimizations, every quantized activation an output."""
     network = evaluator.network
-    made = [name for step in network.steps for name in step.outputs if name in scheme.activations]
-    watched = [name for name in made if name not in network.outputs]
+    steps = [name for step in network.steps for name in step.outputs if name in scheme.activations]
+    watched = [name for name in steps if name not in network.outputs]
     shapes = {name: values.shape for name, values in feed.items()}
     model = quantized_model(evaluator, scheme, shapes, {n: v.dtype for n, v in feed.items()}, watched)
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    found = dict(zip((o.name for o in session.get_outputs()), session.run(None, feed), strict=True))
-    return {name.removesuffix(SEEN): values for name, values in found.items()}
+    outputs = dict(zip((o.name for o in session.get_outputs()), session.run(None, feed), strict=True))
+    return {name.removesuffix(SEEN): values for name, values in outputs.items()}
 
 
 @pytest.mark.parametrize("build", [small_conv, attention], ids=["conv", "attention"])
@@ -76,14 +76,14 @@ def test_the_reference_equals_the_qdq_model(tmp_path: Path, build: object, setti
     path = build(tmp_path)  # type: ignore[operator]
     evaluator, scheme, feed = scheme_of(path, settings)
     expected = whole(evaluator, scheme, feed)
-    found = evaluator.run(feed, scheme, keep=[name for name in expected if name not in ("n",)])
+    arrays = evaluator.run(feed, scheme, keep=[name for name in expected if name not in ("n",)])
     for name, values in expected.items():
         if name == "n":  # fused: on the grid of the Relu after it in one, never stored in the other
             continue
         step = scheme.activations[name].scale
         # Sums in another order may fall to the other side of a rounding.
-        assert np.abs(found[name] - values).max() <= step * 1.01
-        assert (found[name] == values).mean() > 0.9
+        assert np.abs(arrays[name] - values).max() <= step * 1.01
+        assert (arrays[name] == values).mean() > 0.9
 
 
 def test_unlike_widths_are_converted_before_the_op(tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_unlike_widths_are_converted_before_the_op(tmp_path: Path) -> None:
     scheme.activations["out"] = scheme.activations["out"].at(16)
     scheme.activations["boxes"] = scheme.activations["boxes"].at(16)
     expected = whole(evaluator, scheme, feed)
-    found = evaluator.run(feed, scheme, keep=list(expected))
+    arrays = evaluator.run(feed, scheme, keep=list(expected))
     for name, values in expected.items():
-        assert found[name] == pytest.approx(values, abs=1.01 * scheme.activations[name].scale)
+        assert arrays[name] == pytest.approx(values, abs=1.01 * scheme.activations[name].scale)
 
 
 @needs_backend
@@ -122,10 +122,10 @@ def test_the_layer_that_departs_is_named_and_asked_alone(
     arguments = ["simulate", "--isolated", "--soc", "sm8550", "--engine", "both", str(path)]
     arguments += ["--inputs", str(tmp_path / "in.npz")]
     assert main([*arguments, "--format", "json"]) == 0
-    found = json.loads(capsys.readouterr().out)["files"][0]["apart"]
-    assert [item["op"] for item in found] == ["Reciprocal"]
-    assert found[0]["off"] > 0
-    assert found[0]["alone"] == pytest.approx(found[0]["between"], abs=3)
+    apart = json.loads(capsys.readouterr().out)["files"][0]["apart"]
+    assert [tensor["op"] for tensor in apart] == ["Reciprocal"]
+    assert apart[0]["off"] > 0
+    assert apart[0]["alone"] == pytest.approx(apart[0]["between"], abs=3)
     assert main(arguments) == 0
     assert "Reciprocal r computes something else even alone" in " ".join(capsys.readouterr().out.split())
 
@@ -160,8 +160,8 @@ def test_squares_of_negative_numbers(tmp_path: Path) -> None:
     off = []
     for bits in (8, 16):
         evaluator, scheme, feed = scheme_of(path, Settings(act_bitwidth=bits))
-        exact, found = (evaluator.run(feed, each)["y"] for each in (None, scheme))
-        off.append(float(np.abs(found - exact).max() / exact.max()))
+        exact, rounded = (evaluator.run(feed, each)["y"] for each in (None, scheme))
+        off.append(float(np.abs(rounded - exact).max() / exact.max()))
         # An exponent that is no longer whole: HTP loses the negative numbers at 8 bits, and not at 16.
         scheme.activations["two"] = grid_of_range(0.0, 2.0001, bits)
         evaluator = evaluator_of(path)

@@ -59,8 +59,8 @@ def test_arrays_and_folders(tmp_path: Path) -> None:
     assert len(given(tmp_path, TWO, "two.npz")) == 3
     folder = tmp_path / "inputs"
     folder.mkdir()
-    for place in range(2):
-        np.save(folder / f"{place}.npy", np.full((1, 3, 4, 5), place, np.float32))
+    for position in range(2):
+        np.save(folder / f"{position}.npy", np.full((1, 3, 4, 5), position, np.float32))
     samples = from_path(folder, graph(tmp_path, IMAGE), {})
     assert [float(sample["x"].max()) for sample in samples] == [0.0, 1.0]
 

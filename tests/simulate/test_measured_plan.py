@@ -29,48 +29,52 @@ def plan(path: Path, *arguments: str) -> int:
 
 def report(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     assert plan(path, "--format", "json", *arguments) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    data: dict[str, Any] = json.loads(capsys.readouterr().out)
     schema = resources.files("dlclint_schemas").joinpath("plan-v1.schema.json").read_text("utf-8")
-    jsonschema.Draft202012Validator(json.loads(schema)).validate(found)
-    return found
+    jsonschema.Draft202012Validator(json.loads(schema)).validate(data)
+    return data
 
 
-def topic(found: dict[str, Any], name: str) -> dict[str, Any]:
-    return next(item for item in found["advice"] if item["topic"] == name)
+def topic(report_json: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(advice for advice in report_json["advice"] if advice["topic"] == name)
 
 
 def test_every_choice_shows_predicted_and_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = small_conv(tmp_path)
-    found = report(path, capsys, "--soc", "sm8550", "--inputs", given(path))
-    assert "3 of 3" not in found["inputs"]
-    assert found["inputs"].startswith("3 samples of")
-    shown = {item["topic"]: item["measured"] for item in found["advice"] if item["measured"]}
+    report_json = report(path, capsys, "--soc", "sm8550", "--inputs", given(path))
+    assert "3 of 3" not in report_json["inputs"]
+    assert report_json["inputs"].startswith("3 samples of")
+    shown = {advice["topic"]: advice["measured"] for advice in report_json["advice"] if advice["measured"]}
     assert set(shown) >= {
         "outputs", "activations", "grid of convolutions", "weights", "4-bit weights", "range of weights",
         "biases",
     }  # fmt: skip
-    for name, made in shown.items():
-        assert np.isfinite(made["measured_db"]), name
-        if made["decided"] == "measurement" and made["predicted_db"] is not None and name != "outputs":
-            assert abs(made["measured_db"] - made["predicted_db"]) > 3, name
-        if made["decided"] == "prediction" and made["predicted_db"] is not None and name != "weights":
-            assert abs(made["measured_db"] - made["predicted_db"]) <= 3, name
-    assert topic(found, "outputs")["choice"] == "kept"
+    for name, measured in shown.items():
+        assert np.isfinite(measured["measured_db"]), name
+        if (
+            measured["decided"] == "measurement"
+            and measured["predicted_db"] is not None
+            and name != "outputs"
+        ):
+            assert abs(measured["measured_db"] - measured["predicted_db"]) > 3, name
+        if measured["decided"] == "prediction" and measured["predicted_db"] is not None and name != "weights":
+            assert abs(measured["measured_db"] - measured["predicted_db"]) <= 3, name
+    assert topic(report_json, "outputs")["choice"] == "kept"
     # Without inputs nothing is said to be measured.
-    assert all(item["measured"] is None for item in report(path, capsys, "--soc", "sm8550")["advice"])
+    assert all(advice["measured"] is None for advice in report(path, capsys, "--soc", "sm8550")["advice"])
 
 
 def test_scores_that_a_shared_grid_loses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, file = saved(tmp_path, YOLO), tmp_path / "o.encodings"
     wanted = ("--soc", "sm8550", "--inputs", given(path), "--emit-overrides", str(file))
-    found = report(path, capsys, *wanted)
-    outputs = topic(found, "outputs")
+    report_json = report(path, capsys, *wanted)
+    outputs = topic(report_json, "outputs")
     assert outputs["choice"] == "kept"
     assert "best class the same in 9" in outputs["reason"] or "in 100" in outputs["reason"]
-    assert found["activations"]["wide_by_overrides"] == ["out"]
-    assert topic(found, "activations")["choice"] == "8 bits, 16 for 1"
+    assert report_json["activations"]["wide_by_overrides"] == ["out"]
+    assert topic(report_json, "activations")["choice"] == "8 bits, 16 for 1"
     # The file holds the grids that were measured: simulated, it leaves what the plan says.
     arguments = ["simulate", "--isolated", str(path), "--inputs", given(path), "--encodings", str(file)]
     assert main([*arguments, "--bias-bitwidth", "32", "--format", "json"]) == 0
@@ -86,33 +90,33 @@ def test_measuring_takes_back_what_was_predicted(tmp_path: Path, capsys: pytest.
     small = inputs(path)
     file = tmp_path / "small.npz"
     np.savez(file, boxes=small["boxes"] * np.float32(0.01), logits=small["logits"])
-    found = report(path, capsys, "--soc", "sm8550", "--inputs", str(file))
-    assert found["activations"]["wide_by_overrides"] == []
-    assert found["choice"]["act_bitwidth"] == 8
-    assert topic(found, "outputs")["choice"] == "kept"
+    report_json = report(path, capsys, "--soc", "sm8550", "--inputs", str(file))
+    assert report_json["activations"]["wide_by_overrides"] == []
+    assert report_json["choice"]["act_bitwidth"] == 8
+    assert topic(report_json, "outputs")["choice"] == "kept"
 
 
 def test_a_target_moves_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = small_conv(tmp_path)
     wanted = ("--soc", "sm8550", "--inputs", given(path))
     assert report(path, capsys, *wanted)["choice"]["act_bitwidth"] == 8
-    found = report(path, capsys, *wanted, "--target", "45dB")
-    activations = topic(found, "activations")
-    assert found["choice"]["act_bitwidth"] == 16 or found["activations"]["wide_by_overrides"]
+    report_json = report(path, capsys, *wanted, "--target", "45dB")
+    activations = topic(report_json, "activations")
+    assert report_json["choice"]["act_bitwidth"] == 16 or report_json["activations"]["wide_by_overrides"]
     assert activations["measured"]["decided"] == "measurement"
     assert activations["measured"]["measured_db"] >= 44
     assert any(
-        "--act_bitwidth" in word for line in found["commands"]["snpe"] for word in line["line"].split()
+        "--act_bitwidth" in word for line in report_json["commands"]["snpe"] for word in line["line"].split()
     )
 
 
 def test_equalization_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = unequal(tmp_path)
-    found = report(path, capsys, "--runtime", "dsp", "--inputs", given(path))
-    item = topic(found, "CLE")
-    assert item["measured"]["measured_db"] > 3
-    assert (item["choice"], found["choice"]["cle"]) == ("yes", True)
-    assert topic(found, "activations")["measured"]["decided"] == "user"
+    report_json = report(path, capsys, "--runtime", "dsp", "--inputs", given(path))
+    advice = topic(report_json, "CLE")
+    assert advice["measured"]["measured_db"] > 3
+    assert (advice["choice"], report_json["choice"]["cle"]) == ("yes", True)
+    assert topic(report_json, "activations")["measured"]["decided"] == "user"
 
 
 def test_no_measurement_changes_what_the_sources_lack(

@@ -44,25 +44,25 @@ def test_the_layer_that_changes_the_output_is_found(tmp_path: Path, layer: str, 
     exact = evaluator.run(feed, None)
     # The first convolution differs in every value by a step, which matters less.
     seen, own = on_backend(evaluator, scheme, feed, {"m": 1.0, layer: steps})
-    found = find_parting(evaluator, scheme, Figure("y", "y"), exact, seen, own, set(seen), seen)
-    assert found is not None
-    assert found.tensor == layer
-    assert (found.steps, found.off) == (pytest.approx(steps, abs=0.1), pytest.approx(1.0, abs=0.2))
-    assert found.before > found.after
-    assert found.reference == pytest.approx(Figure("y", "y").sqnr(exact, evaluator.run(feed, scheme)))
-    assert found.htp == pytest.approx(Figure("y", "y").sqnr(exact, seen))
-    assert "the figure depends on 10 values" in found.words()
+    parting = find_parting(evaluator, scheme, Figure("y", "y"), exact, seen, own, set(seen), seen)
+    assert parting is not None
+    assert parting.tensor == layer
+    assert (parting.steps, parting.off) == (pytest.approx(steps, abs=0.1), pytest.approx(1.0, abs=0.2))
+    assert parting.before > parting.after
+    assert parting.reference == pytest.approx(Figure("y", "y").sqnr(exact, evaluator.run(feed, scheme)))
+    assert parting.htp == pytest.approx(Figure("y", "y").sqnr(exact, seen))
+    assert "the figure depends on 10 values" in parting.words()
 
 
 def test_a_layer_that_is_not_read_from_the_backend_counts_with_the_next(tmp_path: Path) -> None:
     evaluator, scheme, feed = prepared(small_conv(tmp_path))
     seen, own = on_backend(evaluator, scheme, feed, {"g": 10.0})
     known = set(seen) - {"g", "f"}
-    found = find_parting(
+    parting = find_parting(
         evaluator, scheme, Figure("y", "y"), evaluator.run(feed, None), seen, own, known, seen
     )
-    assert found is not None
-    assert found.tensor == "y"
+    assert parting is not None
+    assert parting.tensor == "y"
 
 
 def test_engines_that_agree_do_not_part(tmp_path: Path) -> None:
@@ -80,13 +80,13 @@ def test_the_sample_and_the_part_that_differ_most(tmp_path: Path) -> None:
     evaluator, scheme, _ = prepared(saved(tmp_path, YOLO))
     rows = [inputs(tmp_path / "m.onnx", seed) for seed in range(3)]
     both = BothEngines(output_pieces(evaluator, rows[0]))
-    for place, feed in enumerate(rows):
+    for sample, feed in enumerate(rows):
         exact, rounded = evaluator.run(feed, None), evaluator.run(feed, scheme)
-        found = {name: values.copy() for name, values in rounded.items()}
-        found["out"][:, :4] = exact["out"][:, :4] + (rounded["out"] - exact["out"])[:, 3::-1]
-        if place == 1:
-            found["out"][:, 4:] = 0.5 - found["out"][:, 4:]
-        both.add(exact, rounded, found)
+        backend = {name: values.copy() for name, values in rounded.items()}
+        backend["out"][:, :4] = exact["out"][:, :4] + (rounded["out"] - exact["out"])[:, 3::-1]
+        if sample == 1:
+            backend["out"][:, 4:] = 0.5 - backend["out"][:, 4:]
+        both.add(exact, rounded, backend)
     assert both.sample == 1
     figure = both.widest()
     assert figure is not None

@@ -24,11 +24,11 @@ FINITE = st.floats(-1e4, 1e4, allow_nan=False, allow_subnormal=False, width=32)
 def test_worked_example() -> None:
     quantized, dequantized = quantization_facts()["worked_examples"]
     low, high = quantized["first_encoding"]
-    found = grid_of_range(low, high, 8)
-    assert (found.low, found.high) == pytest.approx(quantized["encoding"], abs=5e-7)
-    assert found.scale == pytest.approx(quantized["step"], abs=5e-6)
-    rounded = found.rounded(np.array(quantized["input"], np.float32))
-    integers = np.rint(rounded / np.float32(found.scale)).astype(int) + found.zero
+    actual = grid_of_range(low, high, 8)
+    assert (actual.low, actual.high) == pytest.approx(quantized["encoding"], abs=5e-7)
+    assert actual.scale == pytest.approx(quantized["step"], abs=5e-6)
+    rounded = actual.rounded(np.array(quantized["input"], np.float32))
+    integers = np.rint(rounded / np.float32(actual.scale)).astype(int) + actual.zero
     assert integers.tolist() == list(quantized["quantized"])
     assert rounded == pytest.approx(np.array(dequantized["dequantized_recomputed"]), abs=1e-6)
 
@@ -37,39 +37,39 @@ def test_worked_example() -> None:
 def test_zero_is_on_the_grid(case: dict[str, object]) -> None:
     example = case["example"]
     assert isinstance(example, dict) or hasattr(example, "keys")
-    found = grid_of_range(*example["range"], 8)  # type: ignore[index]
-    assert [found.low, found.high] == pytest.approx(list(example["encoding"]))  # type: ignore[index]
-    assert found.zero == example["zero_at"]  # type: ignore[index]
+    actual = grid_of_range(*example["range"], 8)  # type: ignore[index]
+    assert [actual.low, actual.high] == pytest.approx(list(example["encoding"]))  # type: ignore[index]
+    assert actual.zero == example["zero_at"]  # type: ignore[index]
 
 
 @given(FINITE, FINITE, st.sampled_from([8, 16]))
 def test_rounding_is_the_grids_own(low: float, high: float, bits: int) -> None:
-    found = grid_of_range(low, high, bits)
+    actual = grid_of_range(low, high, bits)
     values = np.linspace(low - 1, high + 1, 257).astype(np.float32)
-    rounded = found.rounded(values)
-    assert (found.rounded(rounded) == rounded).all()
-    assert (found.rounded(np.zeros(1, np.float32)) == 0).all()
-    inside = (values >= found.low) & (values <= found.high)
-    slack = 0.5 * found.scale + 4e-7 * float(np.abs(values).max())
+    rounded = actual.rounded(values)
+    assert (actual.rounded(rounded) == rounded).all()
+    assert (actual.rounded(np.zeros(1, np.float32)) == 0).all()
+    inside = (values >= actual.low) & (values <= actual.high)
+    slack = 0.5 * actual.scale + 4e-7 * float(np.abs(values).max())
     assert (np.abs(rounded - values)[inside] <= slack).all()
-    assert rounded.min() >= found.low - slack
-    assert rounded.max() <= found.high + slack
+    assert rounded.min() >= actual.low - slack
+    assert rounded.max() <= actual.high + slack
 
 
 def test_what_is_no_number_becomes_the_smallest() -> None:
-    found = Grid(0.5, 2, 8)
-    rounded = found.rounded(np.array([np.nan, np.inf, -np.inf], np.float32))
+    actual = Grid(0.5, 2, 8)
+    rounded = actual.rounded(np.array([np.nan, np.inf, -np.inf], np.float32))
     assert rounded.tolist() == [-1.0, 126.5, -1.0]
 
 
 @given(st.floats(-100, 100, width=32), st.floats(-100, 100, width=32))
 def test_adjusted_widens_one_end_only(one: float, other: float) -> None:
     low, high = min(one, other), max(one, other)
-    found = adjusted(low, high, 8)
-    assert float(found.offset) == round(float(found.offset))
+    encoding = adjusted(low, high, 8)
+    assert float(encoding.offset) == round(float(encoding.offset))
     slack = 1e-6 * max(abs(low), abs(high), 1e-4)
-    assert float(found.minimum) <= min(low, 0.0) + slack
-    assert float(found.maximum) >= max(high, 0.0) - slack
+    assert float(encoding.minimum) <= min(low, 0.0) + slack
+    assert float(encoding.maximum) >= max(high, 0.0) - slack
 
 
 def test_enhanced_has_the_smaller_error_and_leaves_a_uniform_range_alone() -> None:
@@ -117,19 +117,19 @@ def test_an_observation_does_not_depend_on_the_order(parts: list[list[float]]) -
 def test_param_grids(axis: int | None, bits: int) -> None:
     values = np.random.default_rng(1).normal(size=(6, 4, 3)).astype(np.float32)
     values[2] *= 20
-    found = param_grid(values, "tf", bits, axis)
-    assert found.symmetric == (axis is not None or bits != 8)
-    assert found.scale.shape == (() if axis is None else (6,))
-    apart = np.abs(found.rounded(values) - values)
-    scale = found.spread(values.shape)[0]
+    actual = param_grid(values, "tf", bits, axis)
+    assert actual.symmetric == (axis is not None or bits != 8)
+    assert actual.scale.shape == (() if axis is None else (6,))
+    apart = np.abs(actual.rounded(values) - values)
+    scale = actual.spread(values.shape)[0]
     # Symmetric grids lack half a step at the positive end.
     assert (apart <= scale * 0.51).all()
 
 
 def test_blocks_are_rounded_each_on_its_own() -> None:
     values = np.array([[0.1, -0.2, 30.0, 10.0]], np.float32)
-    found = ParamGrid(np.array([[0.1, 10.0]]), np.full((1, 2), 8.0), 4, True, axis=1, block=2)
-    assert found.rounded(values) == pytest.approx(values)
+    actual = ParamGrid(np.array([[0.1, 10.0]]), np.full((1, 2), 8.0), 4, True, axis=1, block=2)
+    assert actual.rounded(values) == pytest.approx(values)
 
 
 def test_a_bias_saturates_at_int32() -> None:
@@ -162,12 +162,12 @@ def test_scales_of_channels_stay_within_what_htp_takes(tmp_path: Path) -> None:
     body = "g (float[1,4,8,8] x) => (float[1,8,6,6] y) { y = Conv(x, w) }"
     evaluator = evaluator_of(saved(tmp_path, body, {"w": weights}))
     (step,) = evaluator.network.steps
-    found = weight_grid(step, 1, weights, Settings(16, 8, 32, True))
+    actual = weight_grid(step, 1, weights, Settings(16, 8, 32, True))
     plainly = param_grid(weights, "tf", 8, 0)
-    assert found.scale.min() == found.scale.max() * SCALE_RATIO
-    assert (found.scale[:4] == plainly.scale[:4]).all()
+    assert actual.scale.min() == actual.scale.max() * SCALE_RATIO
+    assert (actual.scale[:4] == plainly.scale[:4]).all()
     # What the smallest channels lose is less than a step of a 16-bit output.
-    lost = np.abs(found.rounded(weights) - weights).reshape(8, -1).sum(1)
+    lost = np.abs(actual.rounded(weights) - weights).reshape(8, -1).sum(1)
     assert (lost[5:] <= np.abs(weights).sum() / 8 * 2.0**-13).all()
 
 

@@ -32,10 +32,10 @@ def simulate(path: Path, *arguments: str) -> int:
 
 def report(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, object]]:
     status = simulate(path, "--format", "json", *arguments)
-    found = json.loads(capsys.readouterr().out)
+    report_json = json.loads(capsys.readouterr().out)
     schema = resources.files("dlclint_schemas").joinpath("simulate-v1.schema.json").read_text("utf-8")
-    jsonschema.Draft202012Validator(json.loads(schema)).validate(found)
-    return status, found["files"][0]["search"]
+    jsonschema.Draft202012Validator(json.loads(schema)).validate(report_json)
+    return status, report_json["files"][0]["search"]
 
 
 def group(leader: str, may: bool = True, size: int = 1) -> GridGroup:
@@ -46,10 +46,10 @@ def test_scores_live_again_with_the_output_alone_at_16_bits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, file = saved(tmp_path, YOLO), tmp_path / "o.json"
-    status, found = report(path, capsys, "--agreement", "0.9", "--emit-overrides", str(file))
+    status, report_json = report(path, capsys, "--agreement", "0.9", "--emit-overrides", str(file))
     assert status == 0
-    assert found["reached"] is True
-    start, *_, last = found["steps"]  # type: ignore[misc, index]
+    assert report_json["reached"] is True
+    start, *_, last = report_json["steps"]  # type: ignore[misc, index]
     assert start["agreement"] < 0.6
     assert last["agreement"] >= 0.9
     assert last["change"] == "16 bits for 1 grid of outputs: out"
@@ -61,29 +61,29 @@ def test_scores_live_again_with_the_output_alone_at_16_bits(
 
 def test_what_costs_nothing_comes_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = small_conv(tmp_path)
-    status, found = report(path, capsys, "--target", "45dB")
+    status, report_json = report(path, capsys, "--target", "45dB")
     assert status == 0
-    changes = [step["change"] for step in found["steps"]]  # type: ignore[index]
+    changes = [step["change"] for step in report_json["steps"]]  # type: ignore[index]
     assert changes[0] == "as it is"
     assert changes[1] == "weights of convolutions: a grid for each channel"
-    assert found["sqnr"] >= 45  # type: ignore[operator]
-    assert 0 < found["share_at_16_bits"] <= 1  # type: ignore[operator]
-    assert found == report(path, capsys, "--target", "45")[1]
+    assert report_json["sqnr"] >= 45  # type: ignore[operator]
+    assert 0 < report_json["share_at_16_bits"] <= 1  # type: ignore[operator]
+    assert report_json == report(path, capsys, "--target", "45")[1]
 
 
 def test_a_target_that_is_there_already_costs_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, found = report(small_conv(tmp_path), capsys, "--target", "10")
-    assert [step["change"] for step in found["steps"]] == ["as it is"]  # type: ignore[index]
+    _, report_json = report(small_conv(tmp_path), capsys, "--target", "10")
+    assert [step["change"] for step in report_json["steps"]] == ["as it is"]  # type: ignore[index]
 
 
 def test_a_lost_part_is_not_a_target_reached(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, file = saved(tmp_path, YOLO), tmp_path / "o.json"
     for target in (("--target", "5dB"), ("--target", "20dB"), ("--agreement", "0.01")):
-        status, found = report(path, capsys, *target, "--emit-overrides", str(file), "--overwrite")
-        assert (status, found["reached"], found["lost"]) == (0, True, [])
-        start, *_, last = found["steps"]  # type: ignore[misc, index]
+        status, report_json = report(path, capsys, *target, "--emit-overrides", str(file), "--overwrite")
+        assert (status, report_json["reached"], report_json["lost"]) == (0, True, [])
+        start, *_, last = report_json["steps"]  # type: ignore[misc, index]
         assert (start["sqnr"] < 10, start["lost"]) == (True, ["s in out"])
         assert last["change"] == "16 bits for 1 grid of outputs: out"
     assert simulate(path, "--encodings", str(file), "--format", "json") == 0
@@ -94,22 +94,22 @@ def test_a_lost_part_is_not_a_target_reached(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_what_cannot_be_reached_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, found = report(saved(tmp_path, YOLO), capsys, "--target", "150dB")
-    assert (status, found["reached"]) == (1, False)
-    assert "150 dB is not reached by any step: the best is" in found["notes"][0]  # type: ignore[index]
+    status, report_json = report(saved(tmp_path, YOLO), capsys, "--target", "150dB")
+    assert (status, report_json["reached"]) == (1, False)
+    assert "150 dB is not reached by any step: the best is" in report_json["notes"][0]  # type: ignore[index]
     assert simulate(tmp_path / "m.onnx", "--target", "150dB") == 1
     assert "search for 150 dB: not reached" in " ".join(capsys.readouterr().out.split())
 
 
 def test_16_bit_weights_where_the_chip_takes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = small_conv(tmp_path)
-    status, found = report(path, capsys, "--target", "60dB", "--soc", "sm8550")
+    status, report_json = report(path, capsys, "--target", "60dB", "--soc", "sm8550")
     assert status == 0
-    steps = found["steps"]  # type: ignore[index]
+    steps = report_json["steps"]  # type: ignore[index]
     assert any("at 16 bits, every activation too" in step["change"] for step in steps)
-    status, found = report(path, capsys, "--target", "60dB", "--soc", "sm7325")
+    status, report_json = report(path, capsys, "--target", "60dB", "--soc", "sm7325")
     assert status == 1
-    notes = " ".join(found["notes"])  # type: ignore[call-overload]
+    notes = " ".join(report_json["notes"])  # type: ignore[call-overload]
     assert "16 need Hexagon v73, the chip has v68" in notes
     assert "no layer is tried in float: the chip has no float16 on HTP" in notes
 
@@ -117,11 +117,11 @@ def test_16_bit_weights_where_the_chip_takes_them(tmp_path: Path, capsys: pytest
 def test_float_where_16_bits_do_not_suffice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, file = small_conv(tmp_path), tmp_path / "o.encodings"
     wanted = ("--target", "58dB", "--soc", "sm8350")
-    status, found = report(path, capsys, *wanted, "--emit-overrides", str(file))
+    status, report_json = report(path, capsys, *wanted, "--emit-overrides", str(file))
     assert status == 0
-    last = found["steps"][-1]  # type: ignore[index]
+    last = report_json["steps"][-1]  # type: ignore[index]
     assert "float16 for" in last["change"]
-    assert 0 < found["share_at_16_bits"] <= 1  # type: ignore[operator]
+    assert 0 < report_json["share_at_16_bits"] <= 1  # type: ignore[operator]
     entries = json.loads(file.read_text())
     floats = {
         (kind, name)
@@ -134,7 +134,7 @@ def test_float_where_16_bits_do_not_suffice(tmp_path: Path, capsys: pytest.Captu
     # The file says what was found: simulated by itself it keeps as much.
     assert simulate(path, "--encodings", str(file), "--format", "json") == 0
     outputs = json.loads(capsys.readouterr().out)["files"][0]["engines"][0]["outputs"]
-    assert outputs[0]["sqnr"] == pytest.approx(found["sqnr"], abs=0.1)
+    assert outputs[0]["sqnr"] == pytest.approx(report_json["sqnr"], abs=0.1)
     # And no rule on override files has anything against it.
     assert main(["check", "--isolated", str(path), "--encodings", str(file), "--runtime", "htp"]) == 0
 
@@ -144,10 +144,10 @@ def test_equalization_on_a_copy(tmp_path: Path, capsys: pytest.CaptureFixture[st
     before = path.read_bytes()
     wanted = ("--target", "30dB", "--emit-overrides", str(file), "--emit-equalized", str(copy))
     journal = ("--resume", str(tmp_path / "journal"))
-    status, found = report(path, capsys, *wanted, *journal)
+    status, report_json = report(path, capsys, *wanted, *journal)
     assert status == 0
-    assert found["equalized_pairs"] == 1
-    changes = {step["change"]: step for step in found["steps"]}  # type: ignore[index]
+    assert report_json["equalized_pairs"] == 1
+    changes = {step["change"]: step for step in report_json["steps"]}  # type: ignore[index]
     step = changes["1 pair of layers equalized (a copy)"]
     assert step["kept"]
     assert step["sqnr"] > changes["as it is"]["sqnr"] + 10
@@ -156,12 +156,12 @@ def test_equalization_on_a_copy(tmp_path: Path, capsys: pytest.CaptureFixture[st
     # The file is that of the copy, on which it leaves what the search says.
     assert simulate(copy, "--encodings", str(file), "--format", "json") == 0
     outputs = json.loads(capsys.readouterr().out)["files"][0]["engines"][0]["outputs"]
-    assert outputs[0]["sqnr"] == pytest.approx(found["sqnr"], abs=0.1)
+    assert outputs[0]["sqnr"] == pytest.approx(report_json["sqnr"], abs=0.1)
     # An interrupted search comes to the same.
     lines = (tmp_path / "journal").read_text().splitlines()
     for cut in (1, 2, len(lines) - 1):
         (tmp_path / "journal").write_text("\n".join(lines[:cut]) + "\n")
-        assert report(path, capsys, *wanted, *journal, "--overwrite")[1] == found
+        assert report(path, capsys, *wanted, *journal, "--overwrite")[1] == report_json
 
 
 def test_what_is_equalized_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,11 +176,11 @@ def test_what_is_equalized_is_told(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_an_override_file_forbids_equalizing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = unequal(tmp_path)
-    given = tmp_path / "g.encodings"
-    assert simulate(path, "--emit-overrides", str(given)) == 0
+    file = tmp_path / "g.encodings"
+    assert simulate(path, "--emit-overrides", str(file)) == 0
     capsys.readouterr()
-    _, found = report(path, capsys, "--target", "30dB", "--encodings", str(given))
-    assert any("not equalized: the grids of the override file" in note for note in found["notes"])  # type: ignore
+    _, report_json = report(path, capsys, "--target", "30dB", "--encodings", str(file))
+    assert any("not equalized: the grids of the override file" in note for note in report_json["notes"])  # type: ignore
 
 
 def test_an_interrupted_search_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,9 +235,11 @@ def test_16_bit_weights_go_with_16_bit_activations(
     entries = json.loads(file.read_text())
     activations = {name: entry[0]["bitwidth"] for name, entry in entries["activation_encodings"].items()}
     params = {name: entry[0]["bitwidth"] for name, entry in entries["param_encodings"].items()}
-    made = {"w1": "r", "w2": "d", "w3": "y"}
+    readers = {"w1": "r", "w2": "d", "w3": "y"}
     assert 16 in params.values()
-    assert all(activations[made[name]] == 16 for name, bits in params.items() if name in made and bits == 16)
+    assert all(
+        activations[readers[name]] == 16 for name, bits in params.items() if name in readers and bits == 16
+    )
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="what is patched reaches a forked process alone")
@@ -316,10 +318,10 @@ def test_roundings_are_those_of_the_network(tmp_path: Path) -> None:
     shared = leaders(evaluator.network)
     scheme = assign(evaluator.network, observe(evaluator, samples, False), Settings(), shared)
     trials = Trials(evaluator, {}, samples, Goal(40.0), Journal())
-    found = {(edge.start, edge.end): edge.cost for edge in edges(trials, scheme, shared)}
+    costs = {(edge.start, edge.end): edge.cost for edge in edges(trials, scheme, shared)}
     # The pooled tensor lies on the grid of the Relu, and what Relu reads is never stored.
-    assert set(found) == {("x", "r"), ("r", "d"), ("d", "h"), ("h", "g"), ("g", "y"), ("y", None)}
-    assert all(cost[0] > 0 for cost in found.values())
+    assert set(costs) == {("x", "r"), ("r", "d"), ("d", "h"), ("h", "g"), ("g", "y"), ("y", None)}
+    assert all(cost[0] > 0 for cost in costs.values())
     names = {group.leader: group.members for group in groups(scheme, evaluator, shared, frozenset({"Gemm"}))}
     assert names["r"] == ("r", "m")
     able = {g.leader for g in groups(scheme, evaluator, shared, frozenset({"Gemm"})) if g.may}
@@ -334,8 +336,8 @@ def test_a_change_runs_only_what_follows_it(tmp_path: Path) -> None:
     scheme = assign(
         evaluator.network, observe(evaluator, samples, False), Settings(), leaders(evaluator.network)
     )
-    made = [name for step in evaluator.network.steps for name in step.outputs]
-    base = {**feed, **evaluator.run(feed, None, keep=made)}
+    steps = [name for step in evaluator.network.steps for name in step.outputs]
+    base = {**feed, **evaluator.run(feed, None, keep=steps)}
     for alone in (
         Scheme({"h": scheme.activations["h"]}, otherwise=16),
         Scheme(params={"w3": scheme.params["w3"]}, otherwise=16),

@@ -20,11 +20,11 @@ def simulate(*arguments: str) -> int:
 
 def report(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
     assert simulate(str(path), "--format", "json", *arguments) == 0
-    found = json.loads(capsys.readouterr().out)
+    data = json.loads(capsys.readouterr().out)
     schema = resources.files("dlclint_schemas").joinpath("simulate-v1.schema.json").read_text("utf-8")
-    jsonschema.Draft202012Validator(json.loads(schema)).validate(found)
-    assert isinstance(found, dict)
-    return found
+    jsonschema.Draft202012Validator(json.loads(schema)).validate(data)
+    assert isinstance(data, dict)
+    return data
 
 
 def yolo_inputs(tmp_path: Path) -> str:
@@ -36,8 +36,8 @@ def yolo_inputs(tmp_path: Path) -> str:
 
 def test_scores_that_share_a_grid_with_boxes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = saved(tmp_path, YOLO)
-    found = report(path, capsys, "--inputs", yolo_inputs(tmp_path))
-    (engine,) = found["files"][0]["engines"]  # type: ignore[index]
+    report_json = report(path, capsys, "--inputs", yolo_inputs(tmp_path))
+    (engine,) = report_json["files"][0]["engines"]  # type: ignore[index]
     (output,) = engine["outputs"]
     assert 30 < output["sqnr"] < 60
     assert output["agreement"] < 0.7
@@ -67,9 +67,9 @@ def test_the_whole_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_random_inputs_are_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = small_conv(tmp_path)
-    found = report(path, capsys, "--samples", "2")
-    assert found["files"][0]["inputs"]["random"] is True  # type: ignore[index]
-    assert found == report(path, capsys, "--samples", "2")
+    report_json = report(path, capsys, "--samples", "2")
+    assert report_json["files"][0]["inputs"]["random"] is True  # type: ignore[index]
+    assert report_json == report(path, capsys, "--samples", "2")
     assert simulate(str(path), "--samples", "1") == 0
     assert "not figures of accuracy" in " ".join(capsys.readouterr().out.split())
 
@@ -80,10 +80,10 @@ def test_grids_of_an_override_file_are_taken(tmp_path: Path, capsys: pytest.Capt
         {"name": "s", "output_dtype": "uint8", "y_scale": 1 / 256},
         {"name": "out", "output_dtype": "uint16", "y_scale": 0.01},
     ]
-    given = tmp_path / "o.encodings"
-    given.write_text(json.dumps({"version": "2.0.0", "encodings": entries}))
-    found = report(path, capsys, "--inputs", yolo_inputs(tmp_path), "--encodings", str(given))
-    layers = found["files"][0]["engines"][0]["layers"]  # type: ignore[index]
+    file = tmp_path / "o.encodings"
+    file.write_text(json.dumps({"version": "2.0.0", "encodings": entries}))
+    report_json = report(path, capsys, "--inputs", yolo_inputs(tmp_path), "--encodings", str(file))
+    layers = report_json["files"][0]["engines"][0]["layers"]  # type: ignore[index]
     steps = {layer["tensor"]: (layer["step"], layer["bitwidth"]) for layer in layers}
     assert steps["out"] == (pytest.approx(0.01), 16)
     assert steps["s"] == (1 / 256, 8)
@@ -100,19 +100,19 @@ def test_an_entry_of_a_stored_tensor_holds_for_its_reshaped_copy(
         "activation_encodings": {"offset": [{"bitwidth": 8, "scale": 0.25, "offset": 0}]},
         "param_encodings": {},
     }
-    given = tmp_path / "o.encodings"
-    given.write_text(json.dumps({"version": "0.6.1", **entries}))
+    overrides = tmp_path / "o.encodings"
+    overrides.write_text(json.dumps({"version": "0.6.1", **entries}))
     np.savez(tmp_path / "in.npz", x=np.zeros((1, 4, 2, 2), np.float32))
-    found = report(path, capsys, "--inputs", str(tmp_path / "in.npz"), "--encodings", str(given))
-    file = found["files"][0]  # type: ignore[index]
+    report_json = report(path, capsys, "--inputs", str(tmp_path / "in.npz"), "--encodings", str(overrides))
+    file = report_json["files"][0]  # type: ignore[index]
     assert "grids: 1 activation from the override file; the rest calibrated" in file["notes"]
     assert file["engines"][0]["outputs"][0]["largest_error"] == pytest.approx(0.01, abs=0.003)
 
 
 def test_a_float_entry_leaves_a_tensor_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = small_conv(tmp_path)
-    given = tmp_path / "m.encodings"
-    given.write_text(
+    file = tmp_path / "m.encodings"
+    file.write_text(
         json.dumps(
             {
                 "version": "0.6.1",
@@ -121,8 +121,8 @@ def test_a_float_entry_leaves_a_tensor_alone(tmp_path: Path, capsys: pytest.Capt
             }
         )
     )
-    found = report(path, capsys, "--samples", "1")
-    layers = found["files"][0]["engines"][0]["layers"]  # type: ignore[index]
+    report_json = report(path, capsys, "--samples", "1")
+    layers = report_json["files"][0]["engines"][0]["layers"]  # type: ignore[index]
     assert [layer["bitwidth"] for layer in layers if layer["tensor"] == "y"] == [None]
     assert [layer["alone"] > 60 for layer in layers if layer["tensor"] == "y"] == [True]  # float16
 
@@ -199,10 +199,10 @@ def test_blocks_are_read_in_every_layout(tmp_path: Path, capsys: pytest.CaptureF
         },
     }  # fmt: skip
     for name, content in files.items():
-        given = tmp_path / f"{name}.json"
-        given.write_text(json.dumps(content))
-        found = report(path, capsys, "--encodings", str(given), "--act-bitwidth", "16", "--samples", "1")
-        (output,) = found["files"][0]["engines"][0]["outputs"]  # type: ignore[index]
+        file = tmp_path / f"{name}.json"
+        file.write_text(json.dumps(content))
+        report_json = report(path, capsys, "--encodings", str(file), "--act-bitwidth", "16", "--samples", "1")
+        (output,) = report_json["files"][0]["engines"][0]["outputs"]  # type: ignore[index]
         # The weights lie on the grid, so that 16-bit activations are all that costs.
         assert output["sqnr"] > 75, name
 

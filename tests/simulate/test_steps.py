@@ -28,8 +28,8 @@ def test_steps_compute_what_the_model_computes(tmp_path: Path) -> None:
     evaluator = evaluator_of(path)
     assert [step.op for step in evaluator.network.steps].count("BatchNormalization") == 0
     feed = inputs(path)
-    found = evaluator.run(feed, None)
-    assert found["y"] == pytest.approx(whole(path, feed)["y"], rel=1e-4, abs=1e-5)
+    outputs = evaluator.run(feed, None)
+    assert outputs["y"] == pytest.approx(whole(path, feed)["y"], rel=1e-4, abs=1e-5)
 
 
 def test_what_follows_from_constants_and_shapes_is_no_step(tmp_path: Path) -> None:

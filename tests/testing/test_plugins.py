@@ -216,10 +216,10 @@ def test_a_run_goes_on(folder: Path) -> None:
     report = json.loads(done.stdout)
     assert [file["path"] for file in report["files"]] == ["a.onnxtxt", "b.onnxtxt"]
     for file in report["files"]:
-        found = file["findings"]
-        rules = [item["rule"] for item in found]
+        findings = file["findings"]
+        rules = [finding["rule"] for finding in findings]
         assert "acme/sound" in rules and "ops/unsupported" in rules
-        failed = {item["message"] for item in found if item["rule"] == "engine/crashed-rule"}
+        failed = {finding["message"] for finding in findings if finding["rule"] == "engine/crashed-rule"}
         assert failed == {
             f"rule acme/{name} of plugin acme-rules 1.2 failed: {how}"
             for name, how in (
@@ -234,7 +234,7 @@ def test_a_run_goes_on(folder: Path) -> None:
                 ("opaque", "TypeError: Object of type object is not JSON serializable"),
             )
         }
-    helps = {item["help"] for item in found if item["rule"] == "engine/crashed-rule"}
+    helps = {finding["help"] for finding in findings if finding["rule"] == "engine/crashed-rule"}
     assert "report it to the makers of acme-rules 1.2; until then --ignore acme/raises" in helps
     log = json.loads((folder / "r.sarif").read_text("utf-8"))
     assert "acme/sound" in {result["ruleId"] for result in log["runs"][0]["results"]}
@@ -243,7 +243,7 @@ def test_a_run_goes_on(folder: Path) -> None:
 def test_rules_are_listed_with_their_origin(folder: Path) -> None:
     done = run(folder, "rule", "--format", "json")
     assert complaints(done) == LEFT_OUT and done.returncode == 2
-    origins = {item["id"]: item["origin"] for item in json.loads(done.stdout)}
+    origins = {parsed["id"]: parsed["origin"] for parsed in json.loads(done.stdout)}
     assert origins["acme/raises"] == {"package": "acme-rules", "version": "1.2"}
     assert origins["ops/unsupported"] == {"package": "dlclint", "version": __version__}
     done = run(folder, "rule", "ops")
@@ -279,10 +279,10 @@ json.dump({
 def test_python_and_the_editor_hear_of_them(folder: Path) -> None:
     (folder / "over.encodings").write_text('{"version": "0.6.1", "activation_encodings": {}}', "utf-8")
     done = run(folder, code=USE)
-    found = json.loads(done.stdout)
-    assert {"acme/sound", "acme/nameless", "ops/unsupported", "engine/crashed-rule"} <= set(found["rules"])
-    assert found["told"] == len(LEFT_OUT)
-    told = dict(found["editor"])
+    data = json.loads(done.stdout)
+    assert {"acme/sound", "acme/nameless", "ops/unsupported", "engine/crashed-rule"} <= set(data["rules"])
+    assert data["told"] == len(LEFT_OUT)
+    told = dict(data["editor"])
     assert told["over/any-entry"].startswith("found by a plugin")
     assert told["engine/crashed-rule"].startswith("rule over/raises of plugin acme-rules 1.2 failed")
 

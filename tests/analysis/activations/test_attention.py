@@ -75,21 +75,21 @@ def transformer(path: Path) -> tuple[onnx.ModelProto, list[str]]:
 
 def test_attention(tmp_path: Path) -> None:
     model, names = transformer(tmp_path / "m.onnx")
-    found = ModelView(read(tmp_path / "m.onnx"), Target()).activations
+    activations = ModelView(read(tmp_path / "m.onnx"), Target()).activations
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     ids = GENERATOR.integers(0, 100, (1, TOKENS))
     measured = dict(zip(names, session.run(names, {"ids": ids}), strict=True))
     for name in names:
-        values, estimate = measured[name], found[name]
+        values, estimate = measured[name], activations[name]
         inside = np.mean((values >= estimate.minimum) & (values <= estimate.maximum))
         assert inside == 1.0, name
         if name not in ("shares", "mixed", "projected", "residual"):  # an average is taken for too wide
             assert (estimate.maximum - estimate.minimum) / np.ptp(values) < 3.0, name
             square = np.square(values, dtype=np.float64).mean()
             assert estimate.mean_square == pytest.approx(square, rel=0.5), name
-    assert found["embedded"].basis is Basis.BOUND
-    assert found["y"].basis is Basis.NORMALIZATION
-    assert found["mixed"].maximum <= found["v"].maximum
+    assert activations["embedded"].basis is Basis.BOUND
+    assert activations["y"].basis is Basis.NORMALIZATION
+    assert activations["mixed"].maximum <= activations["v"].maximum
 
 
 @pytest.mark.parametrize(("axis", "shares"), [(-1, True), (2, True), (1, False)])
@@ -101,10 +101,14 @@ def test_only_the_last_axis_of_softmax_makes_shares(axis: int, shares: bool, tmp
     ]
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 5, 5])]
     save(tmp_path / "m.onnx", nodes, {}, inputs)
-    found = ModelView(read(tmp_path / "m.onnx"), Target()).activations
-    assert ("y" in found) == shares
+    activations = ModelView(read(tmp_path / "m.onnx"), Target()).activations
+    assert ("y" in activations) == shares
     if shares:
-        assert (found["y"].minimum, found["y"].maximum, found["y"].known) == (-1.0, 1.0, False)
+        assert (activations["y"].minimum, activations["y"].maximum, activations["y"].known) == (
+            -1.0,
+            1.0,
+            False,
+        )
 
 
 @pytest.mark.parametrize("deviation", [0.5, 2.0])
@@ -121,12 +125,12 @@ def test_from_the_inputs_on(deviation: float, tmp_path: Path) -> None:
     model = save(tmp_path / "m.onnx", nodes, weights, inputs)
     assert not ModelView(read(tmp_path / "m.onnx"), Target()).activations
     said = Target(input_moments=(("x", 0.3, deviation),))
-    found = ModelView(read(tmp_path / "m.onnx"), said).activations
+    activations = ModelView(read(tmp_path / "m.onnx"), said).activations
     names = [node.output[0] for node in nodes]
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     x = GENERATOR.normal(0.3, deviation, (1, channels, 24, 24)).astype(np.float32)
     for name, values in zip(names, session.run(names, {"x": x}), strict=True):
-        estimate = found[name]
+        estimate = activations[name]
         assert estimate.basis is Basis.GIVEN
         inside = np.mean((values >= estimate.minimum) & (values <= estimate.maximum))
         assert inside >= 0.999, name

@@ -40,19 +40,19 @@ g (float[1,64,6] boxes, float[1,3,6] scores) => (float[1,7,6] y)
 def ranges(tmp_path: Path, text: str) -> dict[str, tuple[float, float]]:
     path = tmp_path / "m.onnx"
     onnx.save(onnx.parser.parse_model(text), path)
-    found = certain_ranges(read(path, Dimensions()).graph)
-    return {name: (each.minimum, each.maximum) for name, each in found.items()}
+    bounds = certain_ranges(read(path, Dimensions()).graph)
+    return {name: (each.minimum, each.maximum) for name, each in bounds.items()}
 
 
 def test_boxes_of_a_detector(tmp_path: Path) -> None:
     """A Softmax times 0 to 15 is a mean of those; anchors and strides count element by element."""
-    found = ranges(tmp_path, HEAD)
-    assert found["mean"] == (0.0, 15.0)
-    assert found["far"] == (0.5, 17.5)
+    bounds = ranges(tmp_path, HEAD)
+    assert bounds["mean"] == (0.0, 15.0)
+    assert bounds["far"] == (0.5, 17.5)
     # The widest stride belongs to the anchor at 0.5, so 17.5 * 32 is not reached.
-    assert found["pixels"] == (-14.5 * 32, 15.5 * 32)
-    assert found["y"] == (-14.5 * 32, 15.5 * 32)
-    assert "turned" not in found
+    assert bounds["pixels"] == (-14.5 * 32, 15.5 * 32)
+    assert bounds["y"] == (-14.5 * 32, 15.5 * 32)
+    assert "turned" not in bounds
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ g (float[2,3] x) => (float[n,m] y)
   s = Softmax<axis = 1>(x)
   {ops}
 }}"""
-    found = ranges(tmp_path, text).get("y")
-    assert found == (None if low is None else (low, high))
+    bounds = ranges(tmp_path, text).get("y")
+    assert bounds == (None if low is None else (low, high))
 
 
 CHAIN = """<ir_version: 8, opset_import: ["" : 17]>
@@ -118,8 +118,8 @@ def test_no_value_lies_outside(
         third=third.format("b"),
     )
     path = tmp_path_factory.mktemp("chain")
-    found = ranges(path, text).get("y")
-    if found is None:
+    bounds = ranges(path, text).get("y")
+    if bounds is None:
         return
     options = runtime.SessionOptions()
     options.log_severity_level = 3
@@ -131,5 +131,5 @@ def test_no_value_lies_outside(
         value = session.run(None, {name: feeds[name] for name in names})[0].astype(np.float64)
         value = value[np.isfinite(value)]  # Exp of Exp overflows
         slack = 1e-5 * (1 + np.abs(value))
-        assert (value >= found[0] - slack).all()
-        assert (value <= found[1] + slack).all()
+        assert (value >= bounds[0] - slack).all()
+        assert (value <= bounds[1] + slack).all()

@@ -113,17 +113,17 @@ def network() -> Network:
 
 
 def test_ranges_cover_and_are_not_far_off(tmp_path: Path) -> None:
-    made = network()
+    net = network()
     data = np.random.default_rng(8).normal(size=(4, C, 32, 32)).astype(np.float32)
-    made.calibrate(data)
-    names = [node.output[0] for node in made.nodes]
-    onnx.save(made.model(names[-1:]), tmp_path / "m.onnx")
-    found = ModelView(read(tmp_path / "m.onnx"), Target()).activations
-    measured = made.run(names, np.random.default_rng(9).normal(size=data.shape).astype(np.float32))
-    first = next(i for i, node in enumerate(made.nodes) if node.op_type == "BatchNormalization")
-    assert set(found) == set(names[first:])
+    net.calibrate(data)
+    names = [node.output[0] for node in net.nodes]
+    onnx.save(net.model(names[-1:]), tmp_path / "m.onnx")
+    activations = ModelView(read(tmp_path / "m.onnx"), Target()).activations
+    measured = net.run(names, np.random.default_rng(9).normal(size=data.shape).astype(np.float32))
+    first = next(i for i, node in enumerate(net.nodes) if node.op_type == "BatchNormalization")
+    assert set(activations) == set(names[first:])
     for name in names[first:]:
-        estimate, values = found[name], measured[name]
+        estimate, values = activations[name], measured[name]
         inside = np.mean((values >= estimate.minimum - 1e-6) & (values <= estimate.maximum + 1e-6))
         assert inside >= (0.99 if estimate.basis is Basis.PROPAGATED else 0.9995), name
         ratio = (estimate.maximum - estimate.minimum) / np.ptp(values)
@@ -153,12 +153,12 @@ FUNCTIONS: dict[str, tuple[Callable[[Estimate], Estimate], Callable[[Array], Arr
 @given(st.sampled_from(sorted(FUNCTIONS)), st.floats(-5, 5), st.floats(0, 4))
 def test_moments_of_a_normal(name: str, mean: float, deviation: float) -> None:
     estimated, exact = FUNCTIONS[name]
-    made = estimated(normal(np.array([mean]), np.array([deviation]), Basis.NORMALIZATION))
+    estimates = estimated(normal(np.array([mean]), np.array([deviation]), Basis.NORMALIZATION))
     values = exact(mean + deviation * QUANTILES)
-    assert made.mean[0] == pytest.approx(values.mean(), abs=5e-3 * (1 + deviation))
-    assert made.deviation[0] == pytest.approx(values.std(), abs=1e-2 * (1 + deviation))
+    assert estimates.mean[0] == pytest.approx(values.mean(), abs=5e-3 * (1 + deviation))
+    assert estimates.deviation[0] == pytest.approx(values.std(), abs=1e-2 * (1 + deviation))
     # The range is tried out in 257 places.
-    assert made.minimum - 1e-3 <= values.min() and values.max() <= made.maximum + 1e-3
+    assert estimates.minimum - 1e-3 <= values.min() and values.max() <= estimates.maximum + 1e-3
 
 
 @given(st.lists(st.floats(-3, 3), min_size=4, max_size=4), st.lists(st.floats(0, 2), min_size=2, max_size=2))
@@ -170,12 +170,12 @@ def test_sum_and_product_of_independent(means: list[float], deviations: list[flo
     )
     draws = generator.normal(size=(2, 40000))
     left, right = (mean + dev * draw for mean, dev, draw in zip(means[:2], deviations, draws, strict=True))
-    for made, values in ((added(one, other), left + right), (multiplied(one, other), left * right)):
+    for combined, values in ((added(one, other), left + right), (multiplied(one, other), left * right)):
         spread = 1 + np.abs(values).max()
-        assert made.mean[0] == pytest.approx(values.mean(), abs=0.02 * spread)
-        assert made.deviation[0] == pytest.approx(values.std(), abs=0.03 * spread)
-        assert made.minimum <= values.min() + 1e-9 and values.max() <= made.maximum + 1e-9
-        assert made.basis is Basis.PROPAGATED
+        assert combined.mean[0] == pytest.approx(values.mean(), abs=0.02 * spread)
+        assert combined.deviation[0] == pytest.approx(values.std(), abs=0.03 * spread)
+        assert combined.minimum <= values.min() + 1e-9 and values.max() <= combined.maximum + 1e-9
+        assert combined.basis is Basis.PROPAGATED
 
 
 def test_sums_of_independent_activations_add_in_quadrature() -> None:

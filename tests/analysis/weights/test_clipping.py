@@ -27,13 +27,15 @@ NO_NODE: Node = None  # type: ignore[assignment]
 def weight_of(array: Array, factors: Array | None = None) -> ConvertedWeight:
     proto = numpy_helper.from_array(array, "w")
     tensor = Tensor("w", proto.data_type, tuple(proto.dims), proto, Path("nowhere"))
-    found = measure(tensor, [0])
-    channels = found.channels[0]
+    tensor_statistics = measure(tensor, [0])
+    channels = tensor_statistics.channels[0]
     by = np.ones(len(array)) if factors is None else factors
     ends = np.sort(np.stack([channels.minimum * by, channels.maximum * by]), axis=0)
     mean_square = channels.square_sum / channels.values * by**2
     use = WeightUse(NO_NODE, tensor, False, 0)
-    return ConvertedWeight("w", use, 1, found, channels.values, ends[0], ends[1], mean_square, factors)
+    return ConvertedWeight(
+        "w", use, 1, tensor_statistics, channels.values, ends[0], ends[1], mean_square, factors
+    )
 
 
 def measured(array: Array, low: float, high: float, bits: int) -> float:
@@ -55,14 +57,14 @@ def tailed(seed: int, size: int, outliers: int, far: float) -> Array:
 def test_gain_is_measured(seed: int, outliers: int, far: float, bits: int) -> None:
     array = tailed(seed, 1 << 15, outliers, far)
     weight = weight_of(array)
-    found = best_clipping(weight, bits, 3.0)
-    if found is None:
+    clipped_grid = best_clipping(weight, bits, 3.0)
+    if clipped_grid is None:
         return
     full = measured(array, weight.low, weight.high, bits)
-    clipped = measured(array, found.low, found.high, bits)
-    assert found.full_sqnr == pytest.approx(full, abs=0.3)
-    assert found.clipped_sqnr == pytest.approx(clipped, abs=0.3)
-    assert found.outside == np.count_nonzero((array < found.low) | (array > found.high))
+    clipped = measured(array, clipped_grid.low, clipped_grid.high, bits)
+    assert clipped_grid.full_sqnr == pytest.approx(full, abs=0.3)
+    assert clipped_grid.clipped_sqnr == pytest.approx(clipped, abs=0.3)
+    assert clipped_grid.outside == np.count_nonzero((array < clipped_grid.low) | (array > clipped_grid.high))
 
 
 @settings(max_examples=40, deadline=None)

@@ -27,12 +27,12 @@ DRAWS = {
 def weight_of(array: Array) -> ConvertedWeight:
     proto = numpy_helper.from_array(array, "w")
     tensor = Tensor("w", proto.data_type, tuple(proto.dims), proto, Path("nowhere"))
-    found = measure(tensor, [0])
-    channels = found.channels[0]
+    statistics = measure(tensor, [0])
+    channels = statistics.channels[0]
     use = WeightUse(None, tensor, False, 0)  # type: ignore[arg-type]
     mean_square = channels.square_sum / channels.values
     return ConvertedWeight(
-        "w", use, 1, found, channels.values, channels.minimum, channels.maximum, mean_square, None
+        "w", use, 1, statistics, channels.values, channels.minimum, channels.maximum, mean_square, None
     )
 
 

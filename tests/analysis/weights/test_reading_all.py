@@ -35,35 +35,35 @@ def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def tensors() -> dict[str, Tensor]:
     generator = np.random.default_rng(0)
-    found = {
+    statistics = {
         f"w{i}": stored(f"w{i}", generator.normal(size=(i + 1, 64)).astype(np.float32)) for i in range(20)
     }
     broken = np.ones((4, 64), np.float32)
     broken[1, :3] = np.nan, np.inf, -np.inf
-    found["broken"] = stored("broken", broken)
-    found["whole"] = stored("whole", np.arange(8))
+    statistics["broken"] = stored("broken", broken)
+    statistics["whole"] = stored("whole", np.arange(8))
     gone = stored("gone", np.ones(3, np.float32))
-    found["gone"] = Tensor(
+    statistics["gone"] = Tensor(
         "gone", gone.data_type, (3,), gone.proto, gone.file, Produced(gone.data_type, (3,), lost)
     )
-    return found
+    return statistics
 
 
 def test_each_floating_tensor_is_read_in_order_of_asking(threads: int) -> None:
-    given = tensors()
-    found = reading.read_all(given, lambda reader, _, tensor: count_non_finite(tensor, reader))
-    assert list(found) == [name for name in given if name != "whole"]
-    assert found == {name: 3 if name == "broken" else 0 for name in found} | {"gone": None}
+    tensor_names = tensors()
+    statistics = reading.read_all(tensor_names, lambda reader, _, tensor: count_non_finite(tensor, reader))
+    assert list(statistics) == [name for name in tensor_names if name != "whole"]
+    assert statistics == {name: 3 if name == "broken" else 0 for name in statistics} | {"gone": None}
 
 
 def test_statistics_do_not_depend_on_the_number_of_threads(threads: int) -> None:
-    given = tensors()
-    found = reading.read_all(given, lambda reader, _, tensor: measure(tensor, [0], reader))
-    for name, seen in found.items():
+    tensor_names = tensors()
+    statistics = reading.read_all(tensor_names, lambda reader, _, tensor: measure(tensor, [0], reader))
+    for name, seen in statistics.items():
         if name == "gone":
             assert seen is None
             continue
-        alone = measure(given[name], [0])
+        alone = measure(tensor_names[name], [0])
         assert seen is not None
         assert (seen.minimum, seen.maximum, seen.square_sum, seen.nan, seen.infinite) == (
             alone.minimum,
@@ -95,9 +95,9 @@ def test_one_reader_serves_all_tensors_of_a_file(tmp_path: Path, monkeypatch: py
     opened: list[Path] = []
     genuine = Path.open
 
-    def counting(self: Path, *given: Any, **named: Any) -> Any:
+    def counting(self: Path, *arguments: Any, **named: Any) -> Any:
         opened.append(self)
-        return genuine(self, *given, **named)
+        return genuine(self, *arguments, **named)
 
     monkeypatch.setattr(Path, "open", counting)
     with ChunkReader(1000) as reader:

@@ -39,16 +39,16 @@ def test_equals_numpy(shape: list[int], dtype: type, piece: int, seed: int, odd:
             array.reshape(-1)[places] = generator.choice(SPECIAL, 3).astype(dtype)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(statistics, "PIECE", piece)
-        found = measure(stored(array), range(array.ndim))
+        tensor_statistics = measure(stored(array), range(array.ndim))
     wide = array.astype(np.float64)
-    assert (found.count, found.nan) == (array.size, np.count_nonzero(np.isnan(wide)))
-    assert found.infinite == np.count_nonzero(np.isinf(wide))
+    assert (tensor_statistics.count, tensor_statistics.nan) == (array.size, np.count_nonzero(np.isnan(wide)))
+    assert tensor_statistics.infinite == np.count_nonzero(np.isinf(wide))
     tame = np.nan_to_num(wide, nan=0.0, posinf=0.0, neginf=0.0)
-    assert (found.minimum, found.maximum) == (tame.min(), tame.max())
-    assert found.square_sum == pytest.approx(np.square(tame).sum(), rel=1e-5, abs=1e-30)
-    assert set(found.channels) == set(range(array.ndim))
+    assert (tensor_statistics.minimum, tensor_statistics.maximum) == (tame.min(), tame.max())
+    assert tensor_statistics.square_sum == pytest.approx(np.square(tame).sum(), rel=1e-5, abs=1e-30)
+    assert set(tensor_statistics.channels) == set(range(array.ndim))
     scale = max(1.0, float(np.abs(tame).max()))
-    for axis, channels in found.channels.items():
+    for axis, channels in tensor_statistics.channels.items():
         others = tuple(other for other in range(array.ndim) if other != axis)
         np.testing.assert_array_equal(channels.minimum, tame.min(axis=others))
         np.testing.assert_array_equal(channels.maximum, tame.max(axis=others))
@@ -61,20 +61,23 @@ def test_equals_numpy(shape: list[int], dtype: type, piece: int, seed: int, odd:
 
 def test_sample_is_even_and_small() -> None:
     array = np.arange(300 * 640, dtype=np.float32).reshape(300, 640)
-    found = measure(stored(array))
-    assert 0.9 * statistics.SAMPLE < len(found.sample) <= 1.1 * statistics.SAMPLE
-    np.testing.assert_array_equal(found.sample, array.reshape(-1)[:: found.stride])
-    assert len(np.unique(found.sample % 640)) > 600
+    tensor_statistics = measure(stored(array))
+    assert 0.9 * statistics.SAMPLE < len(tensor_statistics.sample) <= 1.1 * statistics.SAMPLE
+    np.testing.assert_array_equal(tensor_statistics.sample, array.reshape(-1)[:: tensor_statistics.stride])
+    assert len(np.unique(tensor_statistics.sample % 640)) > 600
     small = array[:2]
     np.testing.assert_array_equal(measure(stored(small)).sample, small.reshape(-1))
 
 
 @pytest.mark.parametrize("values", [[], [5.0], [0.0, 0.0], [np.nan], [np.inf, -np.inf]])
 def test_next_to_nothing(values: list[float]) -> None:
-    found = measure(stored(np.array(values, np.float32)), [0])
+    tensor_statistics = measure(stored(np.array(values, np.float32)), [0])
     finite = [value for value in values if np.isfinite(value)]
-    assert found.finite == len(finite)
-    assert (found.minimum, found.maximum) == (min(finite, default=0.0), max(finite, default=0.0))
+    assert tensor_statistics.finite == len(finite)
+    assert (tensor_statistics.minimum, tensor_statistics.maximum) == (
+        min(finite, default=0.0),
+        max(finite, default=0.0),
+    )
 
 
 def model_of(path: Path, *nodes: onnx.NodeProto, **weights: Array) -> Weights:
@@ -104,11 +107,13 @@ def test_batch_normalization_is_folded(tmp_path: Path) -> None:
         mean=gamma,
         var=spread,
     )
-    (found,) = weights.converted()
+    (converted_weight,) = weights.converted()
     folded = weight * (gamma / np.sqrt(spread)).reshape(-1, 1, 1, 1)
-    np.testing.assert_allclose(found.minimum, folded.min(axis=(1, 2, 3)), rtol=1e-6)
-    np.testing.assert_allclose(found.maximum, folded.max(axis=(1, 2, 3)), rtol=1e-6)
-    np.testing.assert_allclose(found.mean_square, np.square(folded).mean(axis=(1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(converted_weight.minimum, folded.min(axis=(1, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(converted_weight.maximum, folded.max(axis=(1, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(
+        converted_weight.mean_square, np.square(folded).mean(axis=(1, 2, 3)), rtol=1e-5
+    )
 
 
 def test_axis_of_each_op(tmp_path: Path) -> None:
@@ -128,8 +133,8 @@ def test_axis_of_each_op(tmp_path: Path) -> None:
         turned=square[:2],
         shared=square[:, ::-1].copy(),
     )
-    found = [(w.name, w.maximum.tolist(), w.uses) for w in weights.converted()]
-    assert found == [
+    rows = [(w.name, w.maximum.tolist(), w.uses) for w in weights.converted()]
+    assert rows == [
         ("conv", [1.0, 2.0, 3.0], 1),
         ("up", [1.0, 2.0, 3.0], 1),
         ("gemm", [1.0, 2.0], 1),
