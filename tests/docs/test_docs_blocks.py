@@ -131,6 +131,7 @@ def _dlclint(arguments: list[str], command: Command) -> None:
     qnn = arguments[0] == "confirm" or "--confirm" in arguments
     qnn |= "--engine" in arguments and arguments[arguments.index("--engine") + 1] in ("htp", "both")
     elsewhere = any("://" in argument or argument.startswith("/path/to/") for argument in arguments)
+    elsewhere |= "--judge" in arguments  # which an SDK answers
     if arguments[0] == "server" or elsewhere or (qnn and find_spec("onnxruntime_qnn") is None):
         assert not command.output, "what is not run here has no output to compare"
         parser(arguments[0]).parse_args(arguments)
