@@ -275,7 +275,7 @@ def test_nothing_agrees_beside_a_graph_that_fails() -> None:
         whole = Confirmation("f", "s", "s", True, rows=(row,))
         failed = replace(whole, failure="compiling fails")
         assert "dlclint agrees" in agreement(whole)
-        assert "agree" not in agreement(failed) and "1 judged nodes" in agreement(failed)
+        assert "agree" not in agreement(failed) and "1 checked nodes" in agreement(failed)
 
 
 def test_exit_status() -> None:

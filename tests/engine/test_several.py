@@ -129,7 +129,7 @@ def test_an_override_file(model: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 def test_what_cannot_be_asked(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--confirm", *chips("sm8650", "sm7325"), "m.onnx"]) == 2
-    assert "--confirm asks for one chip" in capsys.readouterr().err
+    assert "--confirm takes one chip" in capsys.readouterr().err
     assert main(["check", *chips("sm8650", "zzz"), "m.onnx"]) == 2
     assert "--soc zzz: unknown SoC" in capsys.readouterr().err
 

@@ -20,13 +20,13 @@ WIDE = ["--act-bitwidth", "16", "--bias-bitwidth", "32"]
 
 
 @given(st.sampled_from(LIMITS), st.floats(-100, 0), st.floats(0, 100), st.sampled_from([8, 16]))
-def test_a_widened_range_meets_the_limit(op: str, low: float, high: float, bits: int) -> None:
-    limit = grid_limits()[op]
-    wide = limit.widened(low, high, bits)
-    assert wide[0] == low and wide[1] >= high
-    assert (wide == (low, high)) == limit.is_met(low, high, bits)
-    grid = grid_of_range(*wide, bits)
-    assert limit.is_met(grid.low, grid.high, bits)
+def test_a_widened_grid_meets_the_limit(op: str, low: float, high: float, bits: int) -> None:
+    limit, before = grid_limits()[op], grid_of_range(low, high, bits)
+    wide = limit.widened(before.low, before.high, bits)
+    assert wide[0] == before.low and wide[1] >= before.high
+    assert (wide == (before.low, before.high)) == limit.is_met(before.low, before.high, bits)
+    after = grid_of_range(*wide, bits)
+    assert limit.is_met(after.low, after.high, bits)
 
 
 @pytest.mark.parametrize("options", [[], WIDE, ["--target", "20dB"]], ids=["8 bits", "16 bits", "search"])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dlclint.model.graph import Node
+from typing import TYPE_CHECKING
+
 from dlclint_schemas.grid_limits import grid_limits
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Node
 
 
 def needed_range(maker: Node, name: str, low: float, high: float, bitwidth: int) -> tuple[float, float]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from dlclint.analysis.moving import origin
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings.given import GivenGrid, given_grids
-from dlclint.model.graph import Node
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules.causes import here
@@ -15,6 +15,9 @@ from dlclint_rules.encodings.repairs import regridded
 from dlclint_rules.encodings.reporting import at, capped, encodings_rule
 from dlclint_schemas.grid_limits import GridLimit, grid_limits
 from dlclint_schemas.record import record
+
+if TYPE_CHECKING:
+    from dlclint.model.graph import Node
 
 
 @record
