@@ -89,8 +89,9 @@ def _not_quantized(context: ModelContext, node: Node) -> Iterator[Finding]:
     graph, tensor = node.graph, node.input(0)
     kind = element_name(graph.type_of(tensor))
     maker = graph.producer(tensor)
-    origin = maker
-    while origin is not None and origin.op_type in MOVES_ONE:
+    origin, passed = maker, set()
+    while origin is not None and origin.op_type in MOVES_ONE and origin.key not in passed:
+        passed.add(origin.key)  # a broken model may have a cycle
         origin = graph.producer(origin.input(0))
     quantized = origin is not None and origin.op_type in QUANTIZERS
     if maker is None or quantized or kind not in ("uint8", "int8"):
