@@ -34,6 +34,7 @@ def asked(multitool: Path, *reports: Path) -> dict[str, list[str]]:
     tool = subprocess.run(
         ["node", "-p", f"require('{PACKAGE}')"], cwd=multitool, capture_output=True, text=True, check=True
     ).stdout.strip()
+    Path(tool).chmod(0o755)  # the package's own script does, which npm 12 does not run
     words = ["--rule-kind", "Sarif;Ghas", "--level", "Error;Warning", "--output", str(path)]
     # The tool wants ICU for languages, which it has no use for here.
     quiet = os.environ | {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
