@@ -325,7 +325,7 @@ def test_a_scale_is_asked_about_as_the_override_file_says(
     output = " ".join(capsys.readouterr().out.split())
     assert f"16-bit activations, {form}, 32-bit biases" in output
     assert "1 stored input from the override file" in output
-    assert "1 of 1 judged nodes" in output
+    assert "1 of 1 checked nodes" in output
     assert ("encodings/side-input" in output) == bool(status)
 
 
@@ -398,7 +398,7 @@ def test_no_agreement_beside_a_graph_that_does_not_compile(
     assert "compiling fails" in output
     assert "Conv: does not compile" in output
     assert "agreed: runtime/filter-stretch (warning)" in output
-    assert "agrees" not in output and "says the same of 1 of 1 judged nodes" in output
+    assert "agrees" not in output and "says the same of 1 of 1 checked nodes" in output
     assert confirm("--quantize", str(paths[1])) == 1
     output = " ".join(capsys.readouterr().out.split())
     assert "2 passed by the validator alone" in output
@@ -462,7 +462,7 @@ def test_check_adds_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[st
     (old,), (new,) = before["files"][0]["findings"], report["files"][0]["findings"]
     assert (old["confidence"], new["confidence"]) == ("inferred", "contradicted")
     assert new["evidence"]["backend"] == "Or: takes it"
-    assert any("backend asked for SM8550" in note for note in report["files"][0]["notes"])
+    assert any("backend checked for SM8550" in note for note in report["files"][0]["notes"])
 
 
 def test_check_confirm_without_a_soc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
