@@ -428,7 +428,9 @@ def _axis_not_last(node: Node, kind: DlcKind) -> str:
 
 def _negative_index(node: Node, kind: DlcKind) -> str:
     indices: Any = node.graph.small_value(node.input(1))
-    return "" if indices is None or not (indices < 0).any() else f"negative index {int(indices.min())}"
+    if indices is None or indices.dtype.kind != "i" or not (indices < 0).any():
+        return ""
+    return f"negative index {int(indices.min())}"
 
 
 def _not_forward(node: Node, kind: DlcKind) -> str:
