@@ -22,6 +22,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from dlclint.encodings import grid
+
 POSITIVE = (
     (1e-4, 1e-2),
     (0.01, 0.1),
@@ -56,13 +58,10 @@ FAR = 6.0
 
 def entry(values: Numbers, bits: int) -> list[dict[str, object]]:
     """An entry of 0.6.1 with the range of values."""
-    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
-    scale = (high - low) / (2**bits - 1)
-    offset = round(low / scale)
-    ends = {"min": offset * scale, "max": (offset + 2**bits - 1) * scale}
-    return [
-        {"bitwidth": bits, "dtype": "int", "is_symmetric": "False", "offset": offset, "scale": scale, **ends}
-    ]
+    encoding = grid.fit(values.min(), values.max(), bits)
+    numbers = {"min": encoding.minimum, "max": encoding.maximum, "scale": encoding.scale}
+    text = {"bitwidth": bits, "dtype": "int", "is_symmetric": "False", "offset": int(encoding.offset)}
+    return [{**text, **{key: float(number) for key, number in numbers.items()}}]
 
 
 def kept(folder: Path, op: str, ends: tuple[float, float], bits: int, soc: str) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 
@@ -21,7 +21,7 @@ class GridLimit:
 
     `least_high` is the number that the range must reach, `least_step` the step that it must have; one of the
     two is None. `effect` is what HTP does otherwise, with fields for `op` and `factor`, which is 1 divided by
-    the high end.
+    the high end. `measured` names the measurement.
     """
 
     op: str
@@ -30,6 +30,11 @@ class GridLimit:
     least_high: float | None
     least_step: float | None
     effect: str
+    measured: str
+
+    def tensor(self, inputs: Sequence[str], outputs: Sequence[str]) -> str:
+        """Which of an op's tensors the limit is about; "" where the op has none."""
+        return next(iter(outputs if self.is_output else inputs), "")
 
     def is_met(self, low: float, high: float, bitwidth: int) -> bool:
         """Whether HTP computes the op with a grid from `low` to `high`."""
@@ -53,6 +58,7 @@ class GridLimit:
 @cache
 def grid_limits() -> Mapping[str, GridLimit]:
     """By ONNX op, read once."""
+    data = load("measured_ranges")
     limits = {
         row["op"]: GridLimit(
             row["op"],
@@ -61,7 +67,8 @@ def grid_limits() -> Mapping[str, GridLimit]:
             row.get("least_high"),
             row.get("least_step"),
             row["effect"],
+            data["source"]["document"],
         )
-        for row in load("measured_ranges")["limits"]
+        for row in data["limits"]
     }
     return MappingProxyType(limits)

@@ -20,7 +20,7 @@ def fit_ranges(
         limit = grid_limits().get(step.op) if step.official else None
         if limit is None:
             continue
-        name = step.outputs[0] if limit.is_output else step.inputs[0]
+        name = limit.tensor(step.inputs, step.outputs)
         grid, leader = scheme.activations.get(name), shared.get(name, name)
         if grid is None or grid.fixed or leader in kept or limit.is_met(grid.low, grid.high, grid.bitwidth):
             continue

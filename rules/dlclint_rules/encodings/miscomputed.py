@@ -60,7 +60,7 @@ def range_miscomputed(context: EncodingsContext) -> Iterator[Finding]:
             f"{grid.name!r}: HTP {effect}, because the range that it {moves}, {grid.low:.4g} to"
             f" {grid.high:.4g}, {why}",
             Severity.WARNING,
-            Source("measured with QNN 2.51.0 (onnxruntime-qnn 2.7.0)", op),
+            Source(limit.measured, op),
             Confidence.FIELD_REPORTED,
             f"give it {low:.4g} to {high:.4g}",
             hit.node,
@@ -77,9 +77,9 @@ def _miscomputed(context: EncodingsContext, grids: Mapping[str, GivenGrid]) -> I
     for graph in context.view.model.graphs():
         for node in graph.nodes:
             limit = None if node.domain else grid_limits().get(node.op_type)
-            if limit is None or not (node.inputs and node.outputs):
+            if limit is None:
                 continue
-            name = node.outputs[0] if limit.is_output else origin(graph, node.inputs[0], grids)
-            grid = grids.get(name)
+            name = limit.tensor(node.inputs, node.outputs)
+            grid = grids.get(name if limit.is_output else origin(graph, name, grids))
             if grid is not None and not limit.is_met(grid.low, grid.high, grid.bitwidth):
                 yield MiscomputedOp(node, grid, limit)

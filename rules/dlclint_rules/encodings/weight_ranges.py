@@ -106,8 +106,7 @@ def _wide(context: EncodingsContext) -> Iterator[_Wide]:
     for weight in view.weights.converted():
         if weight.name in rows:
             uses.setdefault(weight.name, []).append(weight)
-    with np.errstate(all="ignore"):
-        found = [each for name, weights in uses.items() if (each := _judged(context, rows[name], weights))]
+    found = [each for name, weights in uses.items() if (each := _judged(context, rows[name], weights))]
     if found:
         kept = _keeping_biases(context)
         yield from (each for each in found if context.document.tensors.names[each.row] not in kept)

@@ -60,7 +60,7 @@ def range_dependent(context: ModelContext) -> Iterator[Finding]:
 
 def _doubt(view: ModelView, node: Node, limit: GridLimit, bitwidth: int) -> RangeInDoubt | None:
     """What may break the limit; None where the range is known to be wide enough, or has an encoding."""
-    name = node.output(0) if limit.is_output else node.input(0)
+    name = limit.tensor(node.inputs, node.outputs)
     entry = view.encodings.get(name)
     if not name or (entry is not None and (entry.is_float or entry.scale is not None)):
         return None
@@ -98,7 +98,7 @@ def _finding(doubts: list[RangeInDoubt], total: int, limit: GridLimit) -> Findin
     return Finding(
         f"{op} {short(layer_name(worst.node))}: HTP makes the results {wrong}, {known}",
         Severity.INFO if worst.ends is None else Severity.WARNING,
-        Source("measured with QNN 2.51.0 (onnxruntime-qnn 2.7.0)", op),
+        Source(limit.measured, op),
         Confidence.FIELD_REPORTED if worst.sure else Confidence.INFERRED,
         f"give {short(worst.name)} a wider range by an override file, as dlclint simulate --inputs FILES"
         " --emit-overrides FILE does",

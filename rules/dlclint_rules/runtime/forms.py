@@ -87,16 +87,15 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
 def _not_quantized(context: ModelContext, node: Node) -> Iterator[Finding]:
     """A DequantizeLinear of integers that an op makes."""
     graph, tensor = node.graph, node.input(0)
-    kind = element_name(graph.type_of(tensor))
-    maker = graph.producer(tensor)
-    origin, passed = maker, set()
+    kind, maker = element_name(graph.type_of(tensor)), graph.producer(tensor)
+    if maker is None or kind not in ("uint8", "int8") or is_static(graph, tensor, context.view.folded):
+        return
+    origin: Node | None = maker
+    passed: set[tuple[str, int]] = set()
     while origin is not None and origin.op_type in MOVES_ONE and origin.key not in passed:
         passed.add(origin.key)  # a broken model may have a cycle
         origin = graph.producer(origin.input(0))
-    quantized = origin is not None and origin.op_type in QUANTIZERS
-    if maker is None or quantized or kind not in ("uint8", "int8"):
-        return
-    if is_static(graph, tensor, context.view.folded):
+    if origin is not None and origin.op_type in QUANTIZERS:
         return
     yield Finding(
         f"DequantizeLinear reads {tensor!r}, which {maker.op_type} makes of {kind} that is not quantized: HTP"

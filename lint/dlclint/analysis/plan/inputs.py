@@ -8,6 +8,8 @@ BL, Tools, and Qairt Converter, Input/Output Layouts). Raw files are read as flo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import onnx
 
 from dlclint.analysis.layout import image_tensors
@@ -63,11 +65,9 @@ class TruncatedTensor:
 
 def truncated(graph: Graph) -> tuple[TruncatedTensor, ...]:
     """The inputs and outputs that AI Hub's --truncate_64bit_io is about, in the model's order."""
-    kinds = ((name, graph.type_of(name)) for name in graph.inputs)
-    wide = [name for name, kind in kinds if kind is not None and kind.data_type in _WIDE]
     return (
-        *(TruncatedTensor(name, "input") for name in wide),
-        *(TruncatedTensor(name, "output") for name in wide_outputs(graph)),
+        *(TruncatedTensor(name, "input") for name in _wide(graph, graph.inputs)),
+        *(TruncatedTensor(name, "output") for name in _wide(graph, graph.outputs)),
     )
 
 
@@ -205,7 +205,7 @@ def _about_integers(graph: Graph, sources: tuple[SourceInput, ...]) -> list[str]
             " because a file of 64-bit integers has twice the bytes that are read; the quantizers and net-run"
             " read float32 without --use_native_input_files"
         )
-    results = wide_outputs(graph)
+    results = _wide(graph, graph.outputs)
     if results:
         sentences.append(
             f"{_become('output', results)} int32 in the DLC: read the raw files as int32, 4 bytes an element;"
@@ -219,9 +219,9 @@ def _about_integers(graph: Graph, sources: tuple[SourceInput, ...]) -> list[str]
     return sentences
 
 
-def wide_outputs(graph: Graph) -> list[str]:
-    """The outputs of 64-bit integers."""
-    kinds = ((name, graph.type_of(name)) for name in graph.outputs)
+def _wide(graph: Graph, names: Iterable[str]) -> list[str]:
+    """Those of 64-bit integers."""
+    kinds = ((name, graph.type_of(name)) for name in names)
     return [name for name, kind in kinds if kind is not None and kind.data_type in _WIDE]
 
 
