@@ -43,7 +43,7 @@ gc.set_threshold(100_000, 20, 20)
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from dlclint.cli import main
 from dlclint.cli.apart import finish_command, function_of
-main._run = lambda given: finish_command(function_of(given.run)(given))
+main._run = lambda args: finish_command(function_of(args.run)(args))
 status = main.main()
 sys.stdout.flush()
 os._exit(status)

@@ -389,24 +389,24 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=1.2, help="power that is still taken (default 1.2)")
     parser.add_argument("--make", nargs=3, metavar=("KIND", "N", "FILE"), help="only write such a file")
     parser.add_argument("--run", nargs=2, metavar=("KIND", "FILE"), help="only do the work on such a file")
-    given = parser.parse_args()
-    if given.run:
-        run(KINDS[given.run[0]], Path(given.run[1]))
+    args = parser.parse_args()
+    if args.run:
+        run(KINDS[args.run[0]], Path(args.run[1]))
         return 0
-    if given.make:
-        name, count, file = given.make
+    if args.make:
+        name, count, file = args.make
         Path(file).write_bytes(KINDS[name].make(int(count)))
         return 0
     powers = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in given.kind or KINDS:
+        for name in args.kind or KINDS:
             kind = KINDS[name]
-            size = given.size or kind.size
-            powers[name] = measure(name, kind, size, given.steps, given.timeout, Path(folder))
+            size = args.size or kind.size
+            powers[name] = measure(name, kind, size, args.steps, args.timeout, Path(folder))
     print()
     for name, found in powers.items():
-        print(f"{name:22} {found:5.2f}{'' if found <= given.limit else f'  above {given.limit:g}'}")
-    return int(any(found > given.limit for found in powers.values()))
+        print(f"{name:22} {found:5.2f}{'' if found <= args.limit else f'  above {args.limit:g}'}")
+    return int(any(found > args.limit for found in powers.values()))
 
 
 if __name__ == "__main__":

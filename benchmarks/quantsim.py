@@ -127,13 +127,13 @@ class Subject:
     name: str
     path: Path
     sizes: Mapping[str, Sequence[int]]
-    given: Callable[[int], dict[str, np.ndarray]] | None = None
+    arrays: Callable[[int], dict[str, np.ndarray]] | None = None
 
     def samples(self, view: ModelView, count: int) -> Samples:
         """So many samples."""
-        if self.given is None:
+        if self.arrays is None:
             return drawn(view.model.graph, count, 0, {})
-        arrays = self.given(count)
+        arrays = self.arrays(count)
 
         def one(place: int) -> Sample:
             return {name: values[place : place + 1] for name, values in arrays.items()}

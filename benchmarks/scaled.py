@@ -50,14 +50,14 @@ class Net:
         return np.exp(SPREAD * self.random.standard_normal(channels))
 
     def conv(
-        self, x: str, taken: Floats, given: Floats, kernel: int, stride: int = 1, depthwise: bool = False,
-        relu: bool = True,
+        self, x: str, input_scale: Floats, output_scale: Floats, kernel: int, stride: int = 1,
+        depthwise: bool = False, relu: bool = True,
     ) -> str:  # fmt: skip
-        """Conv, BatchNormalization and Relu; `taken` and `given` are scales of input and output channels."""
-        outputs, inputs = len(given), len(taken)
+        """Conv, BatchNormalization and Relu, with a scale for each input and each output channel."""
+        outputs, inputs = len(output_scale), len(input_scale)
         shape = (outputs, 1 if depthwise else inputs, kernel, kernel)
         weight = self.random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
-        weight /= taken[:, None, None, None] if depthwise else taken[None, :, None, None]
+        weight /= input_scale[:, None, None, None] if depthwise else input_scale[None, :, None, None]
         deviation = np.exp(0.3 * self.random.standard_normal(outputs))
         output = self.add(
             "Conv",
@@ -68,9 +68,9 @@ class Net:
             pads=[kernel // 2] * 4,
             group=outputs if depthwise else 1,
         )
-        beta = 0.3 * self.random.standard_normal(outputs) * given
+        beta = 0.3 * self.random.standard_normal(outputs) * output_scale
         mean = 0.1 * self.random.standard_normal(outputs) * deviation
-        norms = (given, beta, mean, np.square(deviation))
+        norms = (output_scale, beta, mean, np.square(deviation))
         output = self.add("BatchNormalization", output, *map(self.weight, norms))
         return self.add("Relu", output) if relu else output
 

@@ -110,9 +110,9 @@ class Subject:
     """One network with its inputs, and the commands that are run on it."""
 
     def __init__(
-        self, path: Path, how: list[str], given: str, asked: argparse.Namespace, place: Path
+        self, path: Path, how: list[str], inputs_file: str, asked: argparse.Namespace, place: Path
     ) -> None:
-        self.path, self.how, self.given, self.place = path, how, given, place
+        self.path, self.how, self.inputs_file, self.place = path, how, inputs_file, place
         self.htp: Collection[str] = () if asked.risk else asked.htp
         self.samples: int = asked.samples
         self.htp_samples: int = min(asked.htp_samples, asked.samples)
@@ -120,7 +120,7 @@ class Subject:
 
     def simulate(self, step: str, *options: str, path: Path | None = None) -> dict[str, Any]:
         """What the reference engine, and HTP where it is asked at that step, leave of the outputs."""
-        words = ["simulate", str(path or self.path), *self.how, "--inputs", self.given, *options]
+        words = ["simulate", str(path or self.path), *self.how, "--inputs", self.inputs_file, *options]
         _, report, error = dlclint(*words, "--samples", str(self.samples))
         found = {"reference": measured(report, error)}
         if step in self.htp:
@@ -168,7 +168,7 @@ class Subject:
             str(self.path),
             *self.how,
             "--inputs",
-            self.given,
+            self.inputs_file,
             "--samples",
             str(self.samples),
         ]
@@ -232,9 +232,9 @@ def row(name: str, asked: argparse.Namespace) -> dict[str, Any]:
         found["htp_samples"] = min(asked.htp_samples, samples)
     found["commit"] = commit()
     with tempfile.TemporaryDirectory() as place:
-        given = Path(place) / "inputs.npz"
-        np.savez(given, **inputs(asked.folder, samples))  # type: ignore[arg-type]
-        subject = Subject(path, [*sizes, "--soc", asked.soc], str(given), asked, Path(place))
+        inputs_file = Path(place) / "inputs.npz"
+        np.savez(inputs_file, **inputs(asked.folder, samples))  # type: ignore[arg-type]
+        subject = Subject(path, [*sizes, "--soc", asked.soc], str(inputs_file), asked, Path(place))
         _, checked, _ = dlclint(
             "check", "--no-cache", str(path), *subject.how, "--runtime", "htp", "--quantize"
         )

@@ -122,8 +122,8 @@ def page(folder: Path) -> tuple[str, int]:
 def main(arguments: list[str]) -> int:
     """Exit 1 if `--check` is given and the page is not fresh."""
     check = "--check" in arguments
-    given = [argument for argument in arguments if argument != "--check"]
-    folder = Path(given[0]) if given else ROOT.parent / "shared" / "cases"
+    folders = [argument for argument in arguments if argument != "--check"]
+    folder = Path(folders[0]) if folders else ROOT.parent / "shared" / "cases"
     if not folder.is_dir():
         print(f"{folder} is not there, so the cases cannot be asked about; nothing was done")
         return 0

@@ -49,8 +49,8 @@ def _matching(context: ModelContext) -> Matching | None:
 
 def _has_own_grids(context: ModelContext, conv: Node) -> bool:
     """Whether the override file gives a convolution's weight a grid for each channel, or keeps it float."""
-    given_weight = context.view.encodings.get(conv.input(1))
-    return given_weight is not None and (given_weight.by_channel or given_weight.is_float)
+    entry = context.view.encodings.get(conv.input(1))
+    return entry is not None and (entry.by_channel or entry.is_float)
 
 
 def _are_held(context: ModelContext, convolutions: Iterable[Node]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from dlclint.analysis.precision import OpPrecision, Precision, given_precisions, has_bias
+from dlclint.analysis.precision import OpPrecision, Precision, entry_precisions, has_bias
 from dlclint.analysis.roles import weight_uses
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.model.op_facts import WEIGHTED_OPS
@@ -198,7 +198,7 @@ def _int32(precision: Precision | None) -> bool:
 
 def _int32_tensors(context: EncodingsContext, op: OpPrecision) -> tuple[list[str], list[str]]:
     """Activations of an op with an int32 override in the file, and those without one."""
-    precisions = given_precisions(context.document)
+    precisions = entry_precisions(context.document)
     graph = op.node.graph
     names = [n for n in (*op.node.inputs, *op.node.outputs) if n and graph.constant(n) is None]
     return [n for n in names if _int32(precisions.get(n))], [
@@ -273,7 +273,7 @@ def bias_bits(context: EncodingsContext) -> Iterator[Finding]:
     """
     if context.view is None or not context.document.tensors.names:
         return
-    precisions = given_precisions(context.document)
+    precisions = entry_precisions(context.document)
     biases = [(name, use) for name, use in weight_uses(context.view.model) if use.is_bias]
     documented = widths("bias")
 

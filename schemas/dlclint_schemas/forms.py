@@ -52,7 +52,7 @@ class Forms:
     """Element types that an op cannot produce."""
     refused_graph_outputs: Mapping[tuple[str, str], frozenset[str]]
     """By op and element type of an output of the model: the types of the op's first input, or `stored`,
-    `made` or `given` where it is stored, produced by a node, or an input of the model.
+    `produced` or `input` where it is stored, produced by a node, or an input of the model.
     """
     filter_stretch: FilterStretch
     float64_taken: frozenset[str]

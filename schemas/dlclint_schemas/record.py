@@ -76,11 +76,11 @@ def _annotations(cls: type) -> Mapping[str, Any]:
     return inspect.get_annotations(cls)
 
 
-def _first(self: Any, *given: Any, **named: Any) -> None:
+def _first(self: Any, *arguments: Any, **named: Any) -> None:
     """The `__init__` of a class until its first record is created."""
     cls = type(self)
     cls.__init__ = _initializer(cls.__dataclass_fields__)
-    cls.__init__(self, *given, **named)
+    cls.__init__(self, *arguments, **named)
 
 
 def _initializer(fields: Mapping[str, Any]) -> Callable[..., None]:

@@ -28,20 +28,20 @@ def thresholds() -> Mapping[str, Threshold]:
     return MappingProxyType({row["name"]: Threshold(**row) for row in rows})
 
 
-_GIVEN: dict[str, float] = {}
+_CONFIGURED: dict[str, float] = {}
 """Values from the configuration, which replace the data's."""
 
 
 @contextmanager
-def given_thresholds(values: Mapping[str, float]) -> Iterator[None]:
+def configured_thresholds(values: Mapping[str, float]) -> Iterator[None]:
     """Override thresholds in the block, in this process."""
-    before = dict(_GIVEN)
-    _GIVEN.update(values)
+    before = dict(_CONFIGURED)
+    _CONFIGURED.update(values)
     try:
         yield
     finally:
-        _GIVEN.clear()
-        _GIVEN.update(before)
+        _CONFIGURED.clear()
+        _CONFIGURED.update(before)
 
 
 def threshold(name: str) -> float:
@@ -50,4 +50,4 @@ def threshold(name: str) -> float:
     Raises:
         KeyError: there is no threshold of this name.
     """
-    return _GIVEN[name] if name in _GIVEN else thresholds()[name].value
+    return _CONFIGURED[name] if name in _CONFIGURED else thresholds()[name].value

@@ -40,6 +40,6 @@ def test_estimates_beside_measurements(tmp_path: Path) -> None:
     assert rows.keys() == {Basis.BOUND, Basis.PROPAGATED}
     total, known, rows = judge(path, 3, moments=True)
     assert (total, known) == (3, 3)
-    ((ratio, share),) = rows[Basis.GIVEN]
+    ((ratio, share),) = rows[Basis.STATED]
     # 96 normal values reach about two and a half deviations either side; the range is put at six.
     assert 1.7 < ratio < 3.5 and share == 1.0

@@ -96,13 +96,13 @@ def test_values_that_calls_hand_over(tmp_path: Path) -> None:
     }"""
     model = opened(tmp_path, graph, split)
     assert types(body(model, "Split"), "r") == ["float[3,4]"]
-    assert body(model, "Split").given["sizes"].tolist() == [3, 4]
+    assert body(model, "Split").input_values["sizes"].tolist() == [3, 4]
     other = graph.replace("b = f.Split(x, t)", "b = f.Split(x, s2)").replace(
         "int64[2] s =", "int64[2] s2 = {4, 3}, int64[2] s ="
     )
     function = body(opened(tmp_path, other, split), "Split")
     assert types(function, "r") == ["float[?,?]"]
-    assert function.given == {}
+    assert function.input_values == {}
     assert [str(kind) for kind in function.types_of("r")] == ["float[3,4]", "float[4,3]"]
 
 

@@ -80,7 +80,7 @@ class PrecisionMap:
     """The precision in which the tensor is stored after its producer ran."""
 
 
-def given_precisions(document: EncodingsDocument) -> dict[str, Precision]:
+def entry_precisions(document: EncodingsDocument) -> dict[str, Precision]:
     """Type and width of every name in the file; for a repeated name, the last."""
     first = document.tensors.first
     kinds = document.elements.kind[first].tolist()
@@ -109,7 +109,7 @@ def _float_width(dtype: str) -> int:
 
 def precision_map(view: ModelView, document: EncodingsDocument) -> PrecisionMap:
     """Compute every converted op; ops that only move data keep their input's precision."""
-    precisions = given_precisions(document)
+    precisions = entry_precisions(document)
     result = PrecisionMap()
     movers = _movers()
     for name in view.model.graph.inputs:

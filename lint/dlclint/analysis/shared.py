@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from dlclint.analysis.weights.store import Home
     from dlclint.model.graph import Graph, Node
 
-GIVEN, STORED, BOUNDED, ESTIMATED = "given", "stored", "bounded", "estimated"
+FROM_FILE, STORED, BOUNDED, ESTIMATED = "from file", "stored", "bounded", "estimated"
 """What a span is based on: the file, the numbers of a constant, what ops can produce, or estimates."""
-_STEP = {GIVEN: "is", STORED: "is at least", BOUNDED: "may be", ESTIMATED: "is about"}
+_STEP = {FROM_FILE: "is", STORED: "is at least", BOUNDED: "may be", ESTIMATED: "is about"}
 _LARGEST_FACTOR = 2.0**62
 """Of a division that is advised; an operand may be as small as float64 has numbers."""
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dlclint.analysis.activations.estimate import Estimate
     from dlclint.analysis.cle.matching import Matching
     from dlclint.analysis.qdq.encodings import CarriedEncodings
-    from dlclint.analysis.weights.given import GivenWeight
+    from dlclint.analysis.weights.entries import WeightEntry
     from dlclint.model.contradictions import Contradiction
 
 _NONE: Mapping[NodeKey, str] = MappingProxyType({})
@@ -61,7 +61,7 @@ class ModelView:
         return other
 
     @cached_property
-    def encodings(self) -> Mapping[str, GivenWeight]:
+    def encodings(self) -> Mapping[str, WeightEntry]:
         """The widths and grids of encodings, by name: those of the model, overridden by the file's.
 
         An override file takes precedence over what a model carries (80-63442-2 Rev BL, Tools,
@@ -70,12 +70,12 @@ class ModelView:
         if self._overrides is None and self.carried is None:
             return MappingProxyType({})
         # Imported here because few models come with encodings.
-        from dlclint.analysis.weights.given import given_weights
+        from dlclint.analysis.weights.entries import weight_entries
         from dlclint.encodings.reading import read_encodings
 
         carried = None if self.carried is None else self.carried.document
         named = None if self._overrides is None else read_encodings(self._overrides)
-        return {**given_weights(carried), **given_weights(named)}
+        return {**weight_entries(carried), **weight_entries(named)}
 
     @cached_property
     def carried(self) -> CarriedEncodings | None:

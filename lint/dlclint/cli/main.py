@@ -73,13 +73,13 @@ class Parser(argparse.ArgumentParser):
         # An abbreviation that is unique today may match a second option in a later release.
         super().__init__(allow_abbrev=False, **settings)
 
-    def parse_known_args(self, *given: Any) -> Any:  # type: ignore[override]
+    def parse_known_args(self, *arguments: Any) -> Any:  # type: ignore[override]
         """As the parent does, but an option that a command does not know is an error at once."""
-        words = given[0] if given else None
+        words = arguments[0] if arguments else None
         for word in words or ():
             if _NEGATIVE_SIZES.match(word):  # argparse takes such a word for an option, and counts arguments
                 self.error(f"{plain(word)} has sizes below 1; give numbers such as 1,3,224,224")
-        namespace, rest = super().parse_known_args(*given)
+        namespace, rest = super().parse_known_args(*arguments)
         if rest:
             self.error(f"unknown option {plain(rest[0])} of {self.prog}{self._near(rest[0])}")
         return namespace, rest

@@ -65,8 +65,10 @@ def plan(args: argparse.Namespace) -> int:
     lacks_plugins = tell_broken_plugins([job])
     measuring = _measuring(args, job)
     settled = _settled(args, config, job)
-    given = str(named) if named is not None and not args.float else ""
-    asked = PlanRequest(job.dimensions, args.emit_overrides or "", settled, args.float, model_overrides=given)
+    override_file = str(named) if named is not None and not args.float else ""
+    asked = PlanRequest(
+        job.dimensions, args.emit_overrides or "", settled, args.float, model_overrides=override_file
+    )
     file = OverrideRequest(args.encodings_version, args.estimated_activations)
     try:
         with counting("measuring", _RUNS) as tick:

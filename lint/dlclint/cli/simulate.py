@@ -67,7 +67,7 @@ def measured(args: argparse.Namespace, reports: Sequence[tuple[str, str]] = ()) 
     _check(args)
     jobs = list(jobs_of(args, config, (), ()))
     models = [job for job in jobs if job.kind == "model"]
-    given_files = {job.model: job.path for job in jobs if job.kind == "encodings"}
+    override_files = {job.model: job.path for job in jobs if job.kind == "encodings"}
     if not models:
         raise UsageError("there is no model among these paths; give a model, or a folder with one")
     for option, wanted in (("overrides", args.emit_overrides), ("equalized", args.emit_equalized)):
@@ -84,7 +84,7 @@ def measured(args: argparse.Namespace, reports: Sequence[tuple[str, str]] = ()) 
     models = [replace(job, drawn=draws(args, reports)) for job in models]
     views = _views(models)
     with _backend(args) as backend:
-        files = tuple(_simulated(args, models, views, given_files, backend))
+        files = tuple(_simulated(args, models, views, override_files, backend))
     if len(files) == 1 and files[0].unasked:
         raise UsageError(f"{files[0].path}: {files[0].unasked}")
     return SimulateOutcome(__version__, files)

@@ -145,7 +145,7 @@ class _Insertion:
             for name in end.outputs:
                 if not name or not self.is_float(name) or name in self.within:
                     continue
-                file_grid = self.grids.given(name)
+                file_grid = self.grids.entry_grid(name)
                 if isinstance(file_grid, UnsignedGrid):
                     return file_grid.bitwidth
                 if file_grid is None and end.op_type not in self.movers:
@@ -299,7 +299,7 @@ class _Insertion:
             quantized_input = self.params.parameter(node, position, name, values)
             self.scales[result] = quantized_input.scale
         else:
-            file_grid = self.grids.given(name)
+            file_grid = self.grids.entry_grid(name)
             quantized_input, grid = self.params.operand(
                 name,
                 values,

@@ -60,7 +60,7 @@ class ActivationGrids:
         return grid
 
     def _of(self, tensor: str, moved: UnsignedGrid | None) -> UnsignedGrid | None:
-        file_grid = self.given(tensor)
+        file_grid = self.entry_grid(tensor)
         if file_grid == "float":
             self.left_float += 1
             return None
@@ -84,7 +84,7 @@ class ActivationGrids:
         """The bitwidth of activations that the file does not list."""
         return self.view.target.kind.act_bitwidth
 
-    def given(self, tensor: str) -> UnsignedGrid | str | None:
+    def entry_grid(self, tensor: str) -> UnsignedGrid | str | None:
         """What the override file states: a grid, `float`, or nothing that can be used."""
         row = None if self.document is None else self.document.last_row(tensor)
         if row is None or self.document is None:

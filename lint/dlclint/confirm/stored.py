@@ -19,7 +19,7 @@ from onnx import TensorProto
 from dlclint.analysis.roles import channel_axis
 from dlclint.confirm.ranges import UnsignedGrid, unsigned_grid
 from dlclint.encodings.document import FLOAT, EncodingsDocument
-from dlclint.encodings.given import StoredGrid, stored_grid
+from dlclint.encodings.entry_grids import StoredGrid, stored_grid
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import CONVOLUTIONS, INTEGER_BIAS, RECURRENT, WEIGHTED_OPS, Role, role
 from dlclint.model.tensors import Array

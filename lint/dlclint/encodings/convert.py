@@ -125,10 +125,10 @@ def merged_overrides(
     return _dumped(made)
 
 
-def _join(made: dict[str, Json], given: Mapping[str, Json]) -> None:
-    """Put given sections before those of the same name."""
-    for section in given.keys() & {ACTIVATIONS, PARAMS, ENCODINGS}:
-        first, then = given[section], made.get(section)
+def _join(made: dict[str, Json], preceding: Mapping[str, Json]) -> None:
+    """Put sections before those of the same name."""
+    for section in preceding.keys() & {ACTIVATIONS, PARAMS, ENCODINGS}:
+        first, then = preceding[section], made.get(section)
         made[section] = {**first, **(then or {})} if isinstance(first, dict) else [*first, *(then or [])]
 
 

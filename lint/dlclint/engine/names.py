@@ -46,12 +46,12 @@ def misfits(model: Model, job: Job, file: str) -> Iterator[Diagnostic]:
             help=plain(_advice(named, known), 400),
             evidence={"option": named.option, "name": plain(named.name), "section": plain(named.section)},
         )
-    for name, given, declared in model.overridden.other_ranks if job.names else ():
+    for name, sizes, declared in model.overridden.other_ranks if job.names else ():
         yield Diagnostic(
             OTHER_RANK,
             Severity.WARNING,
             plain(
-                f"--input-dim gives {name!r} {counted(given, 'dimension')}, the model declares {declared}",
+                f"--input-dim gives {name!r} {counted(sizes, 'dimension')}, the model declares {declared}",
                 400,
             ),
             Location(file, tensor=plain(name)),

@@ -10,7 +10,7 @@ from dlclint.contained.guard import is_guarded
 from dlclint.engine.job import Job
 from dlclint.model.access import weights
 from dlclint.outcome import FileOutcome
-from dlclint_schemas.thresholds import given_thresholds
+from dlclint_schemas.thresholds import configured_thresholds
 
 if TYPE_CHECKING:
     from dlclint.contained.deaths import Died
@@ -72,7 +72,7 @@ def outcome_of(job: Job, reply: Reply | Died) -> FileOutcome:
 
 def lint_file(job: Job) -> FileOutcome:
     """Lint one model or override file in this process, which native code may end (see `run`)."""
-    with weights(job.weights), given_thresholds(dict(job.thresholds)):
+    with weights(job.weights), configured_thresholds(dict(job.thresholds)):
         if job.url:
             # Imported here because most files are local.
             from dlclint.engine.remote import lint_remote

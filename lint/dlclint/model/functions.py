@@ -173,7 +173,7 @@ class FunctionTypes:
             )
             agreed = reduce(_agreed, handed_over)
             inputs = zip(body.inputs, agreed.values, strict=True)
-            body.given = {name: value for name, value in inputs if value is not None}
+            body.input_values = {name: value for name, value in inputs if value is not None}
             yield body
 
     def _around(self, call: Node) -> list[_Context]:

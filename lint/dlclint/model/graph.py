@@ -158,7 +158,7 @@ class Graph:
         """In a function: the types at each call where these differ (see `dlclint.model.functions`)."""
         self.static_inputs: frozenset[str] = frozenset()
         """In a function: inputs that are stored values at every call."""
-        self.given: Mapping[str, Array] = {}
+        self.input_values: Mapping[str, Array] = {}
         """In a function: inputs that are the same small value at every call."""
         if isinstance(proto, onnx.FunctionProto):
             self.inputs: tuple[str, ...] = tuple(proto.input)

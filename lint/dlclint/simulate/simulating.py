@@ -12,12 +12,12 @@ from dlclint.simulate.assigning import Settings, assign, leaders
 from dlclint.simulate.causes import SHOWN, error_causes
 from dlclint.simulate.evaluating import Evaluator
 from dlclint.simulate.folding import folded_network
-from dlclint.simulate.given import apply_document
 from dlclint.simulate.inputs.samples import Samples
 from dlclint.simulate.measuring import Error
 from dlclint.simulate.network import CannotSimulate, Network, Step, network_of
 from dlclint.simulate.observing import Observation
 from dlclint.simulate.outcome import EngineResult, LayerError, OutputRow, PartRow
+from dlclint.simulate.overrides import apply_document
 from dlclint.simulate.parts import Piece, is_lost, output_pieces
 from dlclint.simulate.reference import MeasuredErrors, Tick, measured_errors, observe, quiet
 from dlclint.simulate.running import Runner, require_runtime

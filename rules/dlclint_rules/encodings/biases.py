@@ -17,10 +17,10 @@ from dlclint.analysis.roles import (
     converted_weight,
     vector,
 )
-from dlclint.analysis.weights.given import GivenWeight, given_weights
+from dlclint.analysis.weights.entries import WeightEntry, weight_entries
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings import grid
-from dlclint.encodings.given import given_grids
+from dlclint.encodings.entry_grids import entry_grids
 from dlclint.encodings.grid import ACCUMULATOR
 from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.rule import EncodingsContext, Finding, Place
@@ -63,7 +63,7 @@ def _biased(context: EncodingsContext, computed: bool = False) -> Iterator[Biase
     if context.view is None or Runtime.HTP not in context.target.considered:
         return
     document = context.document
-    grids, weights = given_grids(document), given_weights(document)
+    grids, weights = entry_grids(document), weight_entries(document)
     for node in context.view.nodes():
         bias = _held(node, _bias_of(node, weights))
         if not bias or node.graph.constant(bias) is None:
@@ -119,15 +119,15 @@ def _own_scale(context: EncodingsContext, node: Node) -> grid.Floats | None:
         return None
 
 
-def _bias_of(node: Node, weights: Mapping[str, GivenWeight]) -> str:
+def _bias_of(node: Node, weights: Mapping[str, WeightEntry]) -> str:
     """The bias of an op; an Add after a MatMul is not one where the file gives it fewer than 32 bits."""
     if has_bias(node):
         return node.input(2)
     if node.op_type != "MatMul" or node.domain:
         return ""
     name = bias_name(node)
-    given_weight = weights.get(name)
-    return name if given_weight is None or given_weight.bitwidth == 32 else ""
+    entry = weights.get(name)
+    return name if entry is None or entry.bitwidth == 32 else ""
 
 
 def _text(scale: grid.Floats) -> str:
@@ -146,7 +146,7 @@ def bias_scale(context: EncodingsContext) -> Iterator[Finding]:
     Fix: unsafe, the scale becomes the product.
     """
     document = context.document
-    weights = given_weights(document)
+    weights = weight_entries(document)
 
     def differing() -> Iterator[tuple[Biased, int, float]]:
         seen: set[str] = set()
@@ -164,11 +164,11 @@ def bias_scale(context: EncodingsContext) -> Iterator[Finding]:
 
     def finding(hit: tuple[Biased, int, float]) -> Finding:
         biased, row, ratio = hit
-        given_weight = weights[biased.bias]
-        assert given_weight.scale is not None
+        entry = weights[biased.bias]
+        assert entry.scale is not None
         size = f"{ratio:.3g} times too large" if ratio > 1 else f"{1 / ratio:.3g} times too small"
         unplaced = Finding(
-            f"{biased.bias!r}: scale {_text(given_weight.scale)}, where input scale times weight scale is"
+            f"{biased.bias!r}: scale {_text(entry.scale)}, where input scale times weight scale is"
             f" {_text(biased.product)}: {size}, and HTP ignores it",
             Severity.WARNING,
             Source("microsoft/onnxruntime#26709", "the bias is recomputed"),
@@ -186,7 +186,7 @@ def bias_scale(context: EncodingsContext) -> Iterator[Finding]:
 
 def _factors(context: EncodingsContext, biased: Biased) -> tuple[Place, ...]:
     """The sources of the scales of an op's input and weight."""
-    graph, grids = biased.node.graph, given_grids(context.document)
+    graph, grids = biased.node.graph, entry_grids(context.document)
     return (
         encoding_place(context, graph, origin(graph, biased.node.input(0), grids), "the op's input"),
         encoding_place(context, graph, biased.weight, "its weight"),

@@ -9,10 +9,10 @@ import numpy as np
 
 from dlclint.analysis.moving import origin
 from dlclint.analysis.roles import WeightUse
-from dlclint.analysis.weights.given import given_weights
+from dlclint.analysis.weights.entries import weight_entries
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings.document import leaves
-from dlclint.encodings.given import given_grids
+from dlclint.encodings.entry_grids import entry_grids
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules.causes import here
@@ -61,8 +61,8 @@ def block_quantization(context: EncodingsContext) -> Iterator[Finding]:
     document = context.document
     tensors = document.tensors
     uses = dict(encoded_weights(context))
-    widths = {name: grid.bitwidth for name, grid in given_grids(document).items()}
-    widths |= {name: _FLOAT for name, entry in given_weights(document).items() if entry.is_float}
+    widths = {name: grid.bitwidth for name, grid in entry_grids(document).items()}
+    widths |= {name: _FLOAT for name, entry in weight_entries(document).items() if entry.is_float}
 
     def finding(row: int) -> Finding:
         name = tensors.names[row]

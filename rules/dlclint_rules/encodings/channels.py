@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlclint.analysis.weights.given import given_weights
+from dlclint.analysis.weights.entries import weight_entries
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted
 from dlclint.encodings import grid
-from dlclint.encodings.given import given_grids
+from dlclint.encodings.entry_grids import entry_grids
 from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
@@ -38,7 +38,7 @@ def channel_saturates(context: EncodingsContext) -> Iterator[Finding]:
     """
     if context.view is None or Runtime.HTP not in context.target.considered:
         return
-    grids, weights = given_grids(context.document), given_weights(context.document)
+    grids, weights = entry_grids(context.document), weight_entries(context.document)
     known = channel_scales()
 
     def spread() -> Iterator[tuple[Node, str, grid.Floats]]:

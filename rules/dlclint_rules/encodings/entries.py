@@ -12,7 +12,7 @@ from dlclint.diagnostic import About, Confidence, Safety, Severity, Source
 from dlclint.encodings.columns import FLOAT_DTYPES
 from dlclint.encodings.document import FLOAT, PARAMS, UNKNOWN, EncodingsDocument, Flags, Layout
 from dlclint.encodings.edits import DocumentEdit, RemoveMembers, SetValue
-from dlclint.encodings.given import given_grids
+from dlclint.encodings.entry_grids import entry_grids
 from dlclint.encodings.values import quoted_value
 from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding, Place
@@ -400,7 +400,7 @@ def _beside_eight(context: EncodingsContext) -> Iterator[Finding]:
     document, kind = context.document, context.target.kind
     if not context.target.means(Runtime.HTP):
         return
-    grids = given_grids(document)
+    grids = entry_grids(document)
 
     def beside() -> Iterator[tuple[int, WeightUse, int, tuple[Place, ...]]]:
         for row, use in encoded_weights(context):

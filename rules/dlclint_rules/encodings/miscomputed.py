@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dlclint.analysis.moving import origin
 from dlclint.diagnostic import About, Confidence, Severity, Source
-from dlclint.encodings.given import GivenGrid, given_grids
+from dlclint.encodings.entry_grids import EntryGrid, entry_grids
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules.causes import here
@@ -25,7 +25,7 @@ class MiscomputedOp:
     """An op, and the grid with which HTP computes it wrongly."""
 
     node: Node
-    grid: GivenGrid
+    grid: EntryGrid
     limit: GridLimit
 
 
@@ -45,7 +45,7 @@ def range_miscomputed(context: EncodingsContext) -> Iterator[Finding]:
     """
     if Runtime.HTP not in context.target.considered or context.view is None:
         return
-    grids = given_grids(context.document)
+    grids = entry_grids(context.document)
 
     def finding(hit: MiscomputedOp) -> Finding:
         grid, limit, op = hit.grid, hit.limit, hit.node.op_type
@@ -72,7 +72,7 @@ def range_miscomputed(context: EncodingsContext) -> Iterator[Finding]:
     yield from capped(context, _miscomputed(context, grids), finding, "ops")
 
 
-def _miscomputed(context: EncodingsContext, grids: Mapping[str, GivenGrid]) -> Iterator[MiscomputedOp]:
+def _miscomputed(context: EncodingsContext, grids: Mapping[str, EntryGrid]) -> Iterator[MiscomputedOp]:
     assert context.view is not None
     for graph in context.view.model.graphs():
         for node in graph.nodes:

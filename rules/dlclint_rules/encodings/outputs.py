@@ -11,7 +11,7 @@ from dlclint.analysis.matching.terms import clip_bounds, sole_reader
 from dlclint.analysis.moving import hands_on_all, moved_inputs, origin
 from dlclint.analysis.needed import needed_range
 from dlclint.diagnostic import About, Confidence, Severity, Source
-from dlclint.encodings.given import GivenGrid, given_grids
+from dlclint.encodings.entry_grids import EntryGrid, entry_grids
 from dlclint.model.op_facts import CLIPPING, UNCHANGED
 from dlclint.rule import EncodingsContext, Finding, Place
 from dlclint.target import Runtime
@@ -34,7 +34,7 @@ class EncodedOutput:
     """An output with its grid and the possible range of its values."""
 
     node: Node
-    grid: GivenGrid
+    grid: EntryGrid
     values: Interval | None
     """None where neither end is guaranteed."""
 
@@ -62,7 +62,7 @@ class EncodedOutput:
         return max(self.values.minimum, self.grid.low), min(self.values.maximum, self.grid.high)
 
 
-def made_on(view: ModelView, grids: Mapping[str, GivenGrid]) -> Iterator[tuple[Node, GivenGrid]]:
+def made_on(view: ModelView, grids: Mapping[str, EntryGrid]) -> Iterator[tuple[Node, EntryGrid]]:
     """Every op output that has a grid, in the order of the grids."""
     # A quantized model may have its ops in the bodies of an If, where names can repeat.
     graphs = [*view.model.graphs()]
@@ -77,14 +77,14 @@ def _outputs(context: EncodingsContext) -> Iterator[EncodedOutput]:
     """Every output of an op that the file gives one integer grid."""
     if context.view is None:
         return
-    grids = given_grids(context.document)
+    grids = entry_grids(context.document)
     for node, grid in made_on(context.view, grids):
         maker = _maker(node, grids)
         if not maker.domain and node.graph.constant(grid.name) is None:
             yield EncodedOutput(maker, grid, context.view.certain(node.graph).get(grid.name))
 
 
-def _maker(node: Node, grids: Mapping[str, GivenGrid]) -> Node:
+def _maker(node: Node, grids: Mapping[str, EntryGrid]) -> Node:
     """The node, or the producer of a tensor that it only moves and that has no grid before."""
     passed = {node.key}
     while len(moved := moved_inputs(node)) == 1 and hands_on_all(node) and moved[0] not in grids:
@@ -339,8 +339,8 @@ class CutOutput:
     """An output whose range excludes a part of the range of an input whose values it holds."""
 
     node: Node
-    grid: GivenGrid
-    source: GivenGrid
+    grid: EntryGrid
+    source: EntryGrid
     low: float
     high: float
     """The possible range of the input's values."""
@@ -356,7 +356,7 @@ def _cuts(context: EncodingsContext) -> Iterator[CutOutput]:
     """Outputs of ops that pass on or join all elements of their inputs, with the input that loses most."""
     if context.view is None:
         return
-    grids = given_grids(context.document)
+    grids = entry_grids(context.document)
     for node, grid in made_on(context.view, grids):
         if not hands_on_all(node) or node.output(0) != grid.name:
             continue
@@ -387,7 +387,7 @@ def _is_of_fixed_range(node: Node, name: str) -> bool:
     return known is not None and known.fixed
 
 
-def _is_of_whole(node: Node, grid: GivenGrid, grids: Mapping[str, GivenGrid]) -> bool:
+def _is_of_whole(node: Node, grid: EntryGrid, grids: Mapping[str, EntryGrid]) -> bool:
     """Whether a tensor is a part of another one and has its grid, which does not describe the part's values.
 
     AIMET writes the grids that it computes for Split and Slice in 2.0.0 like this.
@@ -444,10 +444,10 @@ def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
     """
     if context.view is None:
         return
-    view, grids = context.view, given_grids(context.document)
+    view, grids = context.view, entry_grids(context.document)
     cut = {cut.grid.name for cut in _cuts(context)}
 
-    def differing() -> Iterator[tuple[Node, GivenGrid, GivenGrid]]:
+    def differing() -> Iterator[tuple[Node, EntryGrid, EntryGrid]]:
         for node, output in made_on(view, grids):
             moved = moved_inputs(node)
             sources = [grids.get(origin(node.graph, name, grids)) for name in moved]
@@ -462,7 +462,7 @@ def moved_grid(context: EncodingsContext) -> Iterator[Finding]:
             if not source.same(output):
                 yield node, source, output
 
-    def finding(hit: tuple[Node, GivenGrid, GivenGrid]) -> Finding:
+    def finding(hit: tuple[Node, EntryGrid, EntryGrid]) -> Finding:
         node, source, grid = hit
         unplaced = Finding(
             f"{grid.name!r}: {node.op_type} moves {source.name!r} and has another grid,"

@@ -10,7 +10,7 @@ import numpy as np
 from dlclint.analysis.roles import weight_uses
 from dlclint.analysis.side_inputs import side_inputs
 from dlclint.diagnostic import About, Confidence, Severity, Source
-from dlclint.encodings.given import GivenGrid, given_grids
+from dlclint.encodings.entry_grids import EntryGrid, entry_grids
 from dlclint.model.op_facts import BROADCASTING, Role
 from dlclint.rule import EncodingsContext, Finding
 from dlclint_rules.encodings.repairs import regridded
@@ -32,7 +32,7 @@ class _Parameter:
     """A stored tensor with one grid, its values, its role for its reader, and how many are clamped."""
 
     node: Node
-    grid: GivenGrid
+    grid: EntryGrid
     values: Floats
     words: str
     is_bound: bool
@@ -60,7 +60,7 @@ def _parameters(context: EncodingsContext) -> Iterator[_Parameter]:
     # Imported here because it imports onnx, and a file without its model has no values.
     from dlclint.model.tensors import Unavailable
 
-    view, grids = context.view, given_grids(context.document)
+    view, grids = context.view, entry_grids(context.document)
     seen = {name for name, _ in weight_uses(view.model)}
     for node, name, words, is_bound in _read(context):
         stored = node.graph.constant(name)

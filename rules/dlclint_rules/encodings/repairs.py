@@ -11,7 +11,7 @@ from dlclint.diagnostic import Safety
 from dlclint.encodings import grid
 from dlclint.encodings.document import EncodingsDocument, Layout
 from dlclint.encodings.edits import DocumentEdit, SetValue, number
-from dlclint.encodings.given import GivenGrid
+from dlclint.encodings.entry_grids import EntryGrid
 from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext
 from dlclint_rules.encodings.reporting import Rows
@@ -133,7 +133,7 @@ def _flat_edits(
 
 
 def regridded(
-    document: EncodingsDocument, current: GivenGrid, ends: tuple[float, float], title: str
+    document: EncodingsDocument, current: EntryGrid, ends: tuple[float, float], title: str
 ) -> Fix | None:
     """A whole tensor's grid fitted to another range, with its width and asymmetric; never safe."""
     try:
@@ -143,14 +143,14 @@ def regridded(
     return _regridded(document, current, fitted, title)
 
 
-def regridded_as(document: EncodingsDocument, current: GivenGrid, other: GivenGrid) -> Fix | None:
+def regridded_as(document: EncodingsDocument, current: EntryGrid, other: EntryGrid) -> Fix | None:
     """A whole tensor's grid replaced by another tensor's of the same width; never safe."""
     same = grid.on_grid([other.scale], [other.offset], [other.bitwidth])
     return _regridded(document, current, same, f"give it the grid of {other.name}")
 
 
 def _regridded(
-    document: EncodingsDocument, current: GivenGrid, encoding: grid.Encoding, title: str
+    document: EncodingsDocument, current: EntryGrid, encoding: grid.Encoding, title: str
 ) -> Fix | None:
     if not encoding.fits_float32:
         return None
@@ -166,7 +166,7 @@ def _regridded(
 
 def recast(
     document: EncodingsDocument,
-    current: GivenGrid,
+    current: EntryGrid,
     ends: tuple[float, float],
     bitwidth: int,
     title: str,
@@ -205,7 +205,7 @@ def recast(
     return Fix(title, Safety.UNSAFE, tuple(edits))
 
 
-def widened(document: EncodingsDocument, current: GivenGrid) -> Fix | None:
+def widened(document: EncodingsDocument, current: EntryGrid) -> Fix | None:
     """The same range with 16 bits, for a whole tensor with fewer; never safe."""
     if current.bitwidth >= 16:
         return None

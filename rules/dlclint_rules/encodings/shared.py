@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dlclint.analysis.moving import destination, origin
 from dlclint.analysis.shared import (
     BOUNDED,
-    GIVEN,
+    FROM_FILE,
     SharedGrid,
     Span,
     judged,
@@ -18,7 +18,7 @@ from dlclint.analysis.shared import (
     shares_grid,
 )
 from dlclint.diagnostic import Confidence, Severity
-from dlclint.encodings.given import GivenGrid, given_grids
+from dlclint.encodings.entry_grids import EntryGrid, entry_grids
 from dlclint.rule import EncodingsContext, Finding
 from dlclint.target import Runtime
 from dlclint_rules import sources
@@ -42,7 +42,7 @@ def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
     """
     if context.view is None:
         return
-    view, grids = context.view, given_grids(context.document)
+    view, grids = context.view, entry_grids(context.document)
 
     def span_of(graph: Graph, name: str) -> Span | None:
         file_grid, sure = grids.get(origin(graph, name, grids)), view.certain(graph).get(name)
@@ -51,9 +51,9 @@ def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
             low, high = max(low, sure.minimum), min(high, sure.maximum)
         if not abs(high - low) < float("inf"):
             return None
-        return Span(low, high, BOUNDED if file_grid is None else GIVEN)
+        return Span(low, high, BOUNDED if file_grid is None else FROM_FILE)
 
-    def lossy() -> Iterator[tuple[GivenGrid, SharedGrid]]:
+    def lossy() -> Iterator[tuple[EntryGrid, SharedGrid]]:
         sharing = (node for graph in view.model.graphs() for node in graph.nodes if shares_grid(node))
         for node in sharing:
             output_grid = grids.get(destination(node.graph, node.output(0), grids))
@@ -64,7 +64,7 @@ def shared_grid(context: EncodingsContext) -> Iterator[Finding]:
 
     wide_is_taken = Runtime.HTP in context.target.considered
 
-    def finding(hit: tuple[GivenGrid, SharedGrid]) -> Finding:
+    def finding(hit: tuple[EntryGrid, SharedGrid]) -> Finding:
         grid, shared = hit
         assert shared.worst.steps is not None
         unplaced = Finding(

@@ -11,7 +11,7 @@ from dlclint.analysis.moving import origin
 from dlclint.analysis.side_inputs import SideInput, computed_products, side_inputs
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.encodings.document import FLOAT, INT, UNKNOWN
-from dlclint.encodings.given import GivenGrid, given_grids
+from dlclint.encodings.entry_grids import EntryGrid, entry_grids
 from dlclint.fix import Fix
 from dlclint.rule import EncodingsContext, Finding, Place
 from dlclint.target import Runtime
@@ -37,7 +37,7 @@ _FORMS = {UINT8: "unsigned 8 bits", INT8: "signed 8 bits", UINT16: "16 bits with
 _FORMS |= {UINT16_SYMMETRIC: "symmetric 16 bits", INT16: "signed 16 bits"}
 
 
-def form_of(context: EncodingsContext, grid: GivenGrid) -> str:
+def form_of(context: EncodingsContext, grid: EntryGrid) -> str:
     """The form of a grid among those that were measured; "" for other widths.
 
     Files up to 1.0.0 use symmetric, which the converters make signed.
@@ -62,7 +62,7 @@ def _hexagon(context: EncodingsContext) -> int | None:
 
 
 def activation_width(
-    context: EncodingsContext, grids: dict[str, GivenGrid], node: Node, data: str = ""
+    context: EncodingsContext, grids: dict[str, EntryGrid], node: Node, data: str = ""
 ) -> int:
     """The width of `data`, or of a node's input or output: the file's, or else the quantizer's."""
     read = (name for name in node.inputs if name and node.graph.constant(name) is None)
@@ -76,7 +76,7 @@ def activation_width(
 def needing(context: EncodingsContext, hexagon: int) -> Iterator[SideInput]:
     """The scales and slopes whose 16-bit form needs a newer Hexagon than this one."""
     assert context.view is not None
-    grids = given_grids(context.document)
+    grids = entry_grids(context.document)
     for side in side_inputs(context.view):
         grid = grids.get(side.name)
         if grid is not None and grid.bitwidth == 16:
@@ -99,9 +99,9 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
     """
     if context.view is None or Runtime.HTP not in context.target.considered:
         return
-    grids = given_grids(context.document)
+    grids = entry_grids(context.document)
 
-    def wrong() -> Iterator[tuple[SideInput, GivenGrid, str, int, int | None]]:
+    def wrong() -> Iterator[tuple[SideInput, EntryGrid, str, int, int | None]]:
         assert context.view is not None
         for side in side_inputs(context.view):
             file_grid = grids.get(side.name)
@@ -115,7 +115,7 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
             if since is None or (hexagon is None and since > 68) or key in disputed_forms():
                 yield side, file_grid, form, width, since
 
-    def finding(hit: tuple[SideInput, GivenGrid, str, int, int | None]) -> Finding:
+    def finding(hit: tuple[SideInput, EntryGrid, str, int, int | None]) -> Finding:
         side, grid, form, width, since = hit
         flat = context.document.is_flat(grid.row)
         said = "symmetric 8 bits, which become signed" if form == INT8 and not flat else _FORMS[form]
@@ -146,13 +146,13 @@ def side_input(context: EncodingsContext) -> Iterator[Finding]:
     yield from _by_channel(context)
 
 
-def _data(context: EncodingsContext, grids: dict[str, GivenGrid], side: SideInput) -> Place:
+def _data(context: EncodingsContext, grids: dict[str, EntryGrid], side: SideInput) -> Place:
     """Where the activations of a scale's or slope's op get their width."""
     graph, name = side.node.graph, side.data or side.node.input(0)
     return encoding_place(context, graph, origin(graph, name, grids), "the activations")
 
 
-def _eight_bits(context: EncodingsContext, side: SideInput, grid: GivenGrid) -> Fix | None:
+def _eight_bits(context: EncodingsContext, side: SideInput, grid: EntryGrid) -> Fix | None:
     stored = side.node.graph.constant(side.name)
     # Imported here because it imports onnx, and a file without its model has no values.
     from dlclint.model.tensors import Unavailable
@@ -211,14 +211,14 @@ def second_input_cut(context: EncodingsContext) -> Iterator[Finding]:
     """
     if context.view is None or Runtime.HTP not in context.target.considered:
         return
-    grids = given_grids(context.document)
+    grids = entry_grids(context.document)
     hexagon, kept_since = _hexagon(context), second_input().kept_since
     keeps = hexagon is None or hexagon >= kept_since
     # A QDQ model with an unsigned second input lost bits when measured; the converter may make that of a file
     # signed.
     carried = bool(context.nodes)
 
-    def cut() -> Iterator[tuple[Node, GivenGrid, str]]:
+    def cut() -> Iterator[tuple[Node, EntryGrid, str]]:
         assert context.view is not None
         for node in computed_products(context.view):
             first, second = (grids.get(origin(node.graph, name, grids)) for name in node.inputs[:2])
@@ -229,7 +229,7 @@ def second_input_cut(context: EncodingsContext) -> Iterator[Finding]:
             if node.op_type == "MatMul" or not keeps:
                 yield node, second, form_of(context, second)
 
-    def finding(hit: tuple[Node, GivenGrid, str]) -> Finding:
+    def finding(hit: tuple[Node, EntryGrid, str]) -> Finding:
         node, grid, form = hit
         left = second_input()
         if node.op_type == "Einsum":

@@ -115,15 +115,15 @@ def _wide(context: EncodingsContext) -> Iterator[_Wide]:
 def _judged(context: EncodingsContext, row: int, uses: list[ConvertedWeight]) -> _Wide | None:
     document = context.document
     first, count = int(document.tensors.first[row]), int(document.tensors.count[row])
-    given = range_of(context, first, first + count)
-    bits = given.bitwidth
+    stated = range_of(context, first, first + count)
+    bits = stated.bitwidth
     if (document.elements.kind[first : first + count] == FLOAT).any() or not grid.has_grid(bits).all():
         return None
     if not (bits <= _WIDEST).all() or any(
         not len(weight.minimum) or count not in (1, len(weight.minimum)) for weight in uses
     ):
         return None
-    if not np.isfinite(given.minimum + given.maximum).all():
+    if not np.isfinite(stated.minimum + stated.maximum).all():
         return None
     low, high = _ends([(weight.minimum, weight.maximum) for weight in uses], count)
     reach = np.maximum(high, 0.0) - np.minimum(low, 0.0)
@@ -131,19 +131,19 @@ def _judged(context: EncodingsContext, row: int, uses: list[ConvertedWeight]) ->
     alive = reach > float(reach.max()) / float(grid.steps(16)) / 2.0
     if not alive.any():
         return None
-    even = grid.is_symmetric(given.offset, bits)
-    needed = _fitted(given, low, high, even, alive)
+    even = grid.is_symmetric(stated.offset, bits)
+    needed = _fitted(stated, low, high, even, alive)
     if needed is None:
         return None
-    factors = (given.maximum - given.minimum) / (needed.maximum - needed.minimum)
+    factors = (stated.maximum - stated.minimum) / (needed.maximum - needed.minimum)
     factor = float(np.median(factors[alive]))
     folded = all(weight.factors is not None for weight in uses)
     before = False
     if folded and factor >= _FOLDED_FACTOR:
         raw_low, raw_high = _ends([_raw(weight) for weight in uses], count)
-        raw = _fitted(given, raw_low, raw_high, even, alive)
+        raw = _fitted(stated, raw_low, raw_high, even, alive)
         if raw is not None:
-            shares = (given.maximum - given.minimum) / (raw.maximum - raw.minimum)
+            shares = (stated.maximum - stated.minimum) / (raw.maximum - raw.minimum)
             before = abs(float(np.median(shares[alive])) - 1.0) <= _SAME
     if not np.isfinite(factor):
         return None
@@ -166,17 +166,17 @@ def _raw(weight: ConvertedWeight) -> tuple[grid.Floats, grid.Floats]:
 
 
 def _fitted(
-    given: grid.Encoding, low: grid.Floats, high: grid.Floats, even: Flags, alive: Flags
+    stated: grid.Encoding, low: grid.Floats, high: grid.Floats, even: Flags, alive: Flags
 ) -> grid.Encoding | None:
     """The least grids of the same kind that hold these ends; that of an element without weights stays."""
     low, high = (np.where(alive, ends, 1.0) for ends in (np.minimum(low, 0.0), np.maximum(high, 0.0)))
     low = np.minimum(low, 0.0)
     try:
-        fitted = grid.fit_alike(low, high, given.bitwidth, even)
+        fitted = grid.fit_alike(low, high, stated.bitwidth, even)
     except ValueError:
         return None
     names = ("minimum", "maximum", "scale", "offset", "bitwidth")
-    return grid.Encoding(*(np.where(alive, getattr(fitted, name), getattr(given, name)) for name in names))
+    return grid.Encoding(*(np.where(alive, getattr(fitted, name), getattr(stated, name)) for name in names))
 
 
 def _keeping_biases(context: EncodingsContext) -> frozenset[str]:

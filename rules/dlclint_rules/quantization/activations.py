@@ -34,11 +34,11 @@ def bias_bits(context: ModelContext) -> Iterator[Finding]:
     kind = context.target.kind
     if not kind.quantize or kind.bias_bitwidth != 8 or kind.per_channel:
         return
-    given_weights = context.view.encodings
+    weight_entries = context.view.encodings
     errors = [
         row
         for row in bias_errors(context.view.as_float)
-        if (entry := given_weights.get(row.name)) is None or entry.bitwidth == 8
+        if (entry := weight_entries.get(row.name)) is None or entry.bitwidth == 8
     ]
     bad = [row for row in errors if _is_bad(row)]
     if not bad:
@@ -93,9 +93,9 @@ def bias_saturates(context: ModelContext) -> Iterator[Finding]:
     if not is_quantized(context) or Runtime.HTP not in context.target.considered:
         return
     view = context.view.as_float
-    given_weights = context.view.encodings
+    weight_entries = context.view.encodings
     saturated = [
-        each for each in saturations(view, context.target.kind) if each.weight.name not in given_weights
+        each for each in saturations(view, context.target.kind) if each.weight.name not in weight_entries
     ]
     if not saturated:
         return

@@ -52,13 +52,13 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
         return
     bits = kind.act_bitwidth
     # encodings/shared-grid checks tensors with a grid from the file.
-    given_weights = context.view.encodings
+    weight_entries = context.view.encodings
     # Where the wide operand is an attention mask, mask-constant reports what to do.
     masks = coarse_mask_homes(context.view, bits)
     shared_grids = [
         each
         for each in expected(context.view, bits, kind.quantize, masks)
-        if each.output not in given_weights
+        if each.output not in weight_entries
     ]
     wide_is_taken = Runtime.HTP in context.target.considered and bits < 16
     for each in shared_grids:
@@ -72,10 +72,10 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
             first = replace(first, message=first.message + more)
         yield replace(first, evidence={**first.evidence, "count": len(sums)})
     for guess in half_known(context.view, bits, masks, kind.quantize):
-        if guess.is_likely and guess.output not in given_weights:
+        if guess.is_likely and guess.output not in weight_entries:
             yield _guess(context, guess, wide_is_taken)
     for constant in wide_constants(context.view, bits, masks, kind.quantize):
-        if constant.output not in given_weights:
+        if constant.output not in weight_entries:
             yield Finding(
                 constant_sentence(constant, bits),
                 _severity(context),
@@ -101,12 +101,12 @@ def shared_bias(context: ModelContext) -> Iterator[Finding]:
     """
     if not context.target.quantize or Runtime.HTP not in context.target.considered:
         return
-    given_weights = context.view.encodings
+    weight_entries = context.view.encodings
     biases = [
         each
         for each in shared_biases(context.view)
         if np.log(each.ratio) > threshold("bias_scale_slack")
-        and not any(node.input(1) in given_weights for node in each.nodes)
+        and not any(node.input(1) in weight_entries for node in each.nodes)
     ]
     if not biases:
         return

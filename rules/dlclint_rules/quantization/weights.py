@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dlclint.analysis.spectra import is_transform
 from dlclint.analysis.weights.biases import converted_bias
 from dlclint.analysis.weights.clipping import best_clipping
-from dlclint.analysis.weights.given import GivenWeight
+from dlclint.analysis.weights.entries import WeightEntry
 from dlclint.analysis.weights.noise import (
     channel_sqnr,
     decibels,
@@ -52,32 +52,32 @@ def _weights(context: ModelContext) -> list[ConvertedWeight]:
         for weight in distinct(context.view.as_float.weights.converted())
         if (
             context.target.quantize
-            if (entry := _given(context, weight)) is None
+            if (entry := _entry(context, weight)) is None
             else not (entry.is_float or entry.in_blocks)
         )
     ]
 
 
-def _given(context: ModelContext, weight: ConvertedWeight) -> GivenWeight | None:
+def _entry(context: ModelContext, weight: ConvertedWeight) -> WeightEntry | None:
     """What the override file of the model, or the model itself, states about the weight."""
     return context.view.encodings.get(weight.name)
 
 
 def _bits(context: ModelContext, weight: ConvertedWeight) -> int:
-    entry = _given(context, weight)
+    entry = _entry(context, weight)
     return context.target.kind.weights_bitwidth if entry is None else entry.bitwidth
 
 
 def _by_channel(context: ModelContext, weight: ConvertedWeight) -> bool:
     """Whether each channel of the weight gets a separate grid."""
-    entry = _given(context, weight)
+    entry = _entry(context, weight)
     if entry is not None and entry.scale is not None:
         return entry.by_channel
     return context.target.kind.per_channel and weight.use.node.op_type in CONVOLUTIONS
 
 
 def _scale(context: ModelContext, weight: ConvertedWeight, bits: int) -> float | grid.Floats:
-    entry = _given(context, weight)
+    entry = _entry(context, weight)
     if entry is not None and entry.scale is not None and bits == entry.bitwidth:
         if len(entry.scale) == 1:
             return float(entry.scale[0])
@@ -88,14 +88,14 @@ def _scale(context: ModelContext, weight: ConvertedWeight, bits: int) -> float |
 
 def _step_of_whole(context: ModelContext, weight: ConvertedWeight, bits: int) -> float | grid.Floats:
     """The step of a weight with one grid; its own where the entry is too wide, whatever the channels need."""
-    given, own = _scale(context, weight, bits), per_tensor_scale(weight, bits)
-    is_wide = np.max(given) >= own * 10.0 ** (threshold("channel_spread_gain") / 20.0)
-    return own if is_wide else given  # encodings/weight-range-wasted reports the entry
+    scale, own = _scale(context, weight, bits), per_tensor_scale(weight, bits)
+    is_wide = np.max(scale) >= own * 10.0 ** (threshold("channel_spread_gain") / 20.0)
+    return own if is_wide else scale  # encodings/weight-range-wasted reports the entry
 
 
 def _of_quantizer(context: ModelContext, weights: list[ConvertedWeight]) -> list[ConvertedWeight]:
     """The weights whose range the quantizer determines, without an entry."""
-    return [w for w in weights if (entry := _given(context, w)) is None or entry.scale is None]
+    return [w for w in weights if (entry := _entry(context, w)) is None or entry.scale is None]
 
 
 def _dead(weight: ConvertedWeight) -> npt.NDArray[np.intp]:
@@ -344,9 +344,9 @@ def bit_width(context: ModelContext) -> Iterator[Finding]:
 
 
 def _width_help(context: ModelContext, weight: ConvertedWeight) -> str:
-    given, bits = _given(context, weight), _bits(context, weight)
-    if given is not None and given.scale is not None:
-        fitted = per_channel_scale if given.by_channel else per_tensor_scale
+    entry, bits = _entry(context, weight), _bits(context, weight)
+    if entry is not None and entry.scale is not None:
+        fitted = per_channel_scale if entry.by_channel else per_tensor_scale
         left = sqnr(weight, fitted(weight, bits))
         if left >= threshold("weight_sqnr"):
             return f"make its encoding again: the range of its own values keeps {left:.1f} dB at {bits} bits"

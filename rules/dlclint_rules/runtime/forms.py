@@ -123,7 +123,7 @@ def _unmade(context: ModelContext, node: Node) -> Iterator[Finding]:
     elif at_edge and (read := forms.refused_graph_outputs.get((node.op_type, kind))):
         source = node.input(0)
         stored = is_static(node.graph, source, context.view.folded)
-        origin = "stored" if stored else "given" if source in node.graph.inputs else "made"
+        origin = "stored" if stored else "input" if source in node.graph.inputs else "produced"
         if not {origin, element_name(node.graph.type_of(source))} & read:
             return
         advice = "make this output int32"

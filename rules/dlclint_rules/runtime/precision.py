@@ -180,8 +180,8 @@ def _is_stored(context: ModelContext, node: Node) -> bool:
 
 def _is_computed_wide(context: ModelContext, node: Node) -> bool:
     """Whether the weight is computed, and no file gives it another width."""
-    given_weight = context.view.encodings.get(node.input(1))
-    return not _is_stored(context, node) and (given_weight is None or given_weight.bitwidth == 16)
+    entry = context.view.encodings.get(node.input(1))
+    return not _is_stored(context, node) and (entry is None or entry.bitwidth == 16)
 
 
 def _float16(context: ModelContext, kind: DlcKind) -> Iterator[Finding]:

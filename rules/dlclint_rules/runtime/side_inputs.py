@@ -40,8 +40,8 @@ def side_input(context: ModelContext) -> Iterator[Finding]:
 def _parameters(context: ModelContext, hexagon: int | None) -> Iterator[Finding]:
     by_op: dict[str, list[SideInput]] = {}
     for side in side_inputs(context.view):
-        given_weight = context.view.encodings.get(side.name)
-        if given_weight is None or given_weight.bitwidth == 16:
+        entry = context.view.encodings.get(side.name)
+        if entry is None or entry.bitwidth == 16:
             by_op.setdefault(side.op, []).append(side)
     for op, sides in by_op.items():
         forms = {
@@ -80,8 +80,8 @@ def _products(context: ModelContext, hexagon: int | None) -> Iterator[Finding]:
     keeps = hexagon is None or hexagon >= left.kept_since
     by_op: dict[str, list[Node]] = {}
     for node in computed_products(context.view):
-        given_weight = context.view.encodings.get(node.input(1))
-        if given_weight is None or given_weight.bitwidth == 16:
+        entry = context.view.encodings.get(node.input(1))
+        if entry is None or entry.bitwidth == 16:
             by_op.setdefault(node.op_type, []).append(node)
     if by_op.get("Einsum") and (hexagon is None or not keeps):
         nodes = by_op["Einsum"]

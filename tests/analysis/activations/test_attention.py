@@ -131,7 +131,7 @@ def test_from_the_inputs_on(deviation: float, tmp_path: Path) -> None:
     x = GENERATOR.normal(0.3, deviation, (1, channels, 24, 24)).astype(np.float32)
     for name, values in zip(names, session.run(names, {"x": x}), strict=True):
         estimate = activations[name]
-        assert estimate.basis is Basis.GIVEN
+        assert estimate.basis is Basis.STATED
         inside = np.mean((values >= estimate.minimum) & (values <= estimate.maximum))
         assert inside >= 0.999, name
         assert estimate.mean_square == pytest.approx(np.square(values.astype(float)).mean(), rel=0.35), name

@@ -36,7 +36,7 @@ class Basis(enum.IntEnum):
     """The statistics of a normalization, through elementwise ops."""
     PROPAGATED = 2
     """Through weights or sums, which treats dependent values as independent."""
-    GIVEN = 3
+    STATED = 3
     """From the user's statistics of the inputs, through all that follows, without a normalization in between.
     """
 
@@ -50,7 +50,7 @@ _WORDS = {
     Basis.BOUND: "bounded by the op",
     Basis.NORMALIZATION: "estimated from normalization statistics",
     Basis.PROPAGATED: "estimated through weights and sums",
-    Basis.GIVEN: "estimated from the stated inputs",
+    Basis.STATED: "estimated from the stated inputs",
 }
 
 

@@ -111,7 +111,7 @@ def activation_ranges(
     """
     walk = _Walk(weights, {max(pattern.nodes): pattern for pattern in patterns})
     for name, mean, deviation in moments:
-        walk.found[name] = normal(np.array([mean]), np.array([deviation]), Basis.GIVEN)
+        walk.found[name] = normal(np.array([mean]), np.array([deviation]), Basis.STATED)
     nodes = [node for node in graph.nodes if node.key not in folded and not node.domain]
     return OnDemand(nodes, walk.visit, walk.needs, walk.found)
 

@@ -180,10 +180,10 @@ def _precision(node: Node, view: ModelView) -> str:
         return tensor_type.element
     if not kind.quantize:
         return f"float{kind.float_bitwidth}"
-    given_weight = view.encodings.get(node.output(0))
-    if given_weight is not None and given_weight.is_float:
-        return f"float{given_weight.bitwidth}"
-    act = kind.act_bitwidth if given_weight is None else given_weight.bitwidth
+    entry = view.encodings.get(node.output(0))
+    if entry is not None and entry.is_float:
+        return f"float{entry.bitwidth}"
+    act = kind.act_bitwidth if entry is None else entry.bitwidth
     weight = next((name for name in node.inputs[1:2] if node.graph.constant(name) is not None), "")
     if not weight or node.op_type not in WEIGHTED_OPS:
         return f"a{act}"

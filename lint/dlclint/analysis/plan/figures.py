@@ -10,7 +10,7 @@ from dlclint.analysis.activations.estimate import Estimate
 from dlclint.analysis.plan.model import ActivationFigures, LayerFigures
 from dlclint.analysis.roles import absorbed_chain, layer_name
 from dlclint.analysis.view import ModelView
-from dlclint.analysis.weights.given import GivenWeight
+from dlclint.analysis.weights.entries import WeightEntry
 from dlclint.analysis.weights.noise import channel_sqnr, decibels, per_channel_scale, per_tensor_scale
 from dlclint.analysis.weights.store import ConvertedWeight
 from dlclint.encodings import grid
@@ -25,12 +25,12 @@ def layer_figures(
     bits: int,
     per_channel: bool,
     per_row: bool,
-    given_weights: Mapping[str, GivenWeight] = MappingProxyType({}),
+    weight_entries: Mapping[str, WeightEntry] = MappingProxyType({}),
 ) -> tuple[LayerFigures, ...]:
     """Both grids of every nonzero weight; the one that the options choose counts, worst first.
 
     A grid for each channel is that of convolutions, a grid for each row that of matrices; the weights of
-    recurrent ops have one for all. A weight with a grid in the override file (`given`) has that one.
+    recurrent ops have one for all. A weight with a grid in the override file (`weight_entries`) has that one.
     """
     rows = []
     for weight in weights:
@@ -43,7 +43,7 @@ def layer_figures(
         scale = per_channel_scale(weight, 4) if own else per_tensor_scale(weight, 4)
         at_4_bits = channel_sqnr(weight, scale)
         chosen = each if own else whole
-        entry = given_weights.get(weight.name)
+        entry = weight_entries.get(weight.name)
         if entry is not None and entry.scale is not None and len(entry.scale) in (1, len(weight.minimum)):
             chosen = channel_sqnr(weight, entry.scale)
         label = layer_name(weight.use.node)

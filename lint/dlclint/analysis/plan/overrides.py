@@ -184,7 +184,7 @@ def _activations(
             entries.append(CommonEntry(name, False, True, _FLOAT_BITS, False, False, (), ()))
             continue
         estimate = view.activations.get(name) if estimated else None
-        if estimate is not None and estimate.basis is Basis.GIVEN:
+        if estimate is not None and estimate.basis is Basis.STATED:
             estimate = None  # good enough to compare 8 bits with 16, but not to fix the quantizer's range
         bits = 16 if name in wide else plan.choice.act_bitwidth
         fixed = op_outputs().get(node.op_type)

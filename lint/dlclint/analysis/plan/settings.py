@@ -71,7 +71,7 @@ def _gain(rows: list[LayerFigures]) -> float:
     return float(np.mean([row.per_channel - row.per_tensor for row in rows]))
 
 
-def _grid_of_convolutions(choice: Choice, rows: list[LayerFigures], is_given: bool, v66: bool) -> Advice:
+def _grid_of_convolutions(choice: Choice, rows: list[LayerFigures], is_set: bool, v66: bool) -> Advice:
     gain = _gain(rows)
     verb = "gains" if gain > 0 else "loses"
     worst = rows[0]
@@ -83,7 +83,7 @@ def _grid_of_convolutions(choice: Choice, rows: list[LayerFigures], is_given: bo
     }
     among = f"{len(rows)} convolutions" if len(rows) > 1 else "the one convolution"
     reason = (
-        ("given (--use-per-channel-quantization); " if is_given else "")
+        ("given (--use-per-channel-quantization); " if is_set else "")
         + f"a grid for each channel {verb} {abs(gain):.1f} dB{' on average over' if len(rows) > 1 else ' in'}"
         f" {among}; worst {worst.weight!r}: {worst.per_tensor:.1f} dB per tensor,"
         f" {worst.per_channel:.1f} dB per channel"

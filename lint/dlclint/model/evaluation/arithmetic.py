@@ -14,12 +14,12 @@ from dlclint.model.evaluation.bounds import (
     UnknownValue,
     axes,
     axis,
-    given,
     integers,
     is_native,
     list_input,
     numeric,
     optional,
+    required,
     within_limit,
 )
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def _operands(inputs: Inputs, limit: int) -> list[Array]:
-    operands = [numeric(given(inputs, i)) for i in range(len(inputs))]
+    operands = [numeric(required(inputs, i)) for i in range(len(inputs))]
     if not operands or len({value.dtype for value in operands}) > 1:
         raise UnknownValue
     within_limit(np.broadcast_shapes(*(value.shape for value in operands)), limit)
@@ -47,7 +47,7 @@ def _binary(function: Callable[[Array, Array], Array], kinds: str = "iuf") -> Ke
 
 def _unary(function: Callable[[Array], Array], kinds: str = "iuf") -> Kernel:
     def kernel(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-        value = numeric(given(inputs, 0))
+        value = numeric(required(inputs, 0))
         if value.dtype.kind not in kinds:
             raise UnknownValue
         yield np.asarray(function(value))
@@ -92,7 +92,7 @@ def _modulo(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 
 def _power(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    base, exponent = numeric(given(inputs, 0)), numeric(given(inputs, 1))
+    base, exponent = numeric(required(inputs, 0)), numeric(required(inputs, 1))
     within_limit(np.broadcast_shapes(base.shape, exponent.shape), limit)
     if base.dtype.kind in "iu" and (
         exponent.dtype.kind not in "iu" or (exponent.size and exponent.min() < 0)
@@ -109,7 +109,7 @@ def _cast(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
     # Imported here because rules on override files use this module, and a file alone needs no onnx.
     from dlclint.model.types import numpy_type
 
-    value, to = numeric(given(inputs, 0)), node.attribute("to")
+    value, to = numeric(required(inputs, 0)), node.attribute("to")
     wanted = numpy_type(to)
     if wanted is None or not is_native(wanted):
         raise UnknownValue
@@ -124,7 +124,7 @@ def _cast(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 
 def _where(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    condition, (left, right) = given(inputs, 0), _operands(inputs[1:], limit)
+    condition, (left, right) = required(inputs, 0), _operands(inputs[1:], limit)
     if condition.dtype.kind != "b":
         raise UnknownValue
     within_limit(np.broadcast_shapes(condition.shape, left.shape, right.shape), limit)
@@ -132,7 +132,7 @@ def _where(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 
 def _clip(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    value = numeric(given(inputs, 0))
+    value = numeric(required(inputs, 0))
     for position, name, function in ((1, "min", np.maximum), (2, "max", np.minimum)):
         bound = node.attribute(name) if node.has(name) else optional(inputs, position)
         if bound is not None:
@@ -155,7 +155,7 @@ def _constant_of_shape(node: Node, inputs: Inputs, limit: int) -> Iterable[Array
     # Imported here because rules on override files use this module, and a file alone needs no onnx.
     from dlclint.model.tensors import attribute_values
 
-    shape = within_limit(integers(given(inputs, 0)), limit)
+    shape = within_limit(integers(required(inputs, 0)), limit)
     filling = node.attribute("value")
     value = np.zeros(1, np.float32) if filling is None else attribute_values(filling)
     if value is None or value.size != 1:
@@ -165,7 +165,7 @@ def _constant_of_shape(node: Node, inputs: Inputs, limit: int) -> Iterable[Array
 
 def _reduce(function: Callable[..., Any], kinds: str = "iuf") -> Kernel:
     def kernel(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-        value = numeric(given(inputs, 0))
+        value = numeric(required(inputs, 0))
         chosen = list_input(node, inputs, 1, "axes")
         if value.dtype.kind not in kinds:
             raise UnknownValue
@@ -181,7 +181,7 @@ def _reduce(function: Callable[..., Any], kinds: str = "iuf") -> Kernel:
 
 def _arg(function: Callable[..., Any]) -> Kernel:
     def kernel(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-        value = numeric(given(inputs, 0))
+        value = numeric(required(inputs, 0))
         position = axis(node.attribute("axis", 0), value.ndim)
         if node.attribute("select_last_index", 0):
             raise UnknownValue
@@ -192,14 +192,14 @@ def _arg(function: Callable[..., Any]) -> Kernel:
 
 
 def _cumulative_sum(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    value, (position,) = numeric(given(inputs, 0)), integers(given(inputs, 1))
+    value, (position,) = numeric(required(inputs, 0)), integers(required(inputs, 1))
     if node.attribute("exclusive", 0) or node.attribute("reverse", 0):
         raise UnknownValue
     yield np.cumsum(value, axis(position, value.ndim), dtype=value.dtype)
 
 
 def _non_zero(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    value = numeric(given(inputs, 0))
+    value = numeric(required(inputs, 0))
     if value.ndim == 0:
         raise UnknownValue
     within_limit((value.ndim, int(np.count_nonzero(value))), limit)

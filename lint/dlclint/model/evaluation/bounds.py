@@ -37,7 +37,7 @@ def within_limit(shape: Iterable[int], limit: int) -> tuple[int, ...]:
     return sizes
 
 
-def given(inputs: Inputs, position: int) -> Array:
+def required(inputs: Inputs, position: int) -> Array:
     """An input that is required.
 
     Raises:

@@ -18,10 +18,10 @@ from dlclint.model.evaluation.bounds import (
     UnknownValue,
     axes,
     axis,
-    given,
     integers,
     list_input,
     optional,
+    required,
     within_limit,
 )
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 def _identity(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    yield given(inputs, 0)
+    yield required(inputs, 0)
 
 
 def _gather(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, indices = given(inputs, 0), given(inputs, 1)
+    data, indices = required(inputs, 0), required(inputs, 1)
     position = axis(node.attribute("axis", 0), data.ndim)
     within_limit((*data.shape[:position], *indices.shape, *data.shape[position + 1 :]), limit)
     yield np.take(data, _indices(indices, data.shape[position]), position)
@@ -48,13 +48,13 @@ def _indices(values: Array, size: int) -> Array:
 
 
 def _gather_elements(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, indices = given(inputs, 0), given(inputs, 1)
+    data, indices = required(inputs, 0), required(inputs, 1)
     position = axis(node.attribute("axis", 0), data.ndim)
     yield np.take_along_axis(data, _indices(indices, data.shape[position]), position)
 
 
 def _gather_nd(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, indices = given(inputs, 0), given(inputs, 1)
+    data, indices = required(inputs, 0), required(inputs, 1)
     if node.attribute("batch_dims", 0) or not 1 <= indices.shape[-1] <= data.ndim:
         raise UnknownValue
     within_limit((*indices.shape[:-1], *data.shape[indices.shape[-1] :]), limit)
@@ -62,7 +62,7 @@ def _gather_nd(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 
 def _scatter_nd(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, indices, updates = given(inputs, 0), given(inputs, 1), given(inputs, 2)
+    data, indices, updates = required(inputs, 0), required(inputs, 1), required(inputs, 2)
     if node.attribute("reduction", "none") != "none" or not 1 <= indices.shape[-1] <= data.ndim:
         raise UnknownValue
     result = data.copy()
@@ -74,7 +74,7 @@ def _scatter_nd(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 
 def _slice(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data = given(inputs, 0)
+    data = required(inputs, 0)
     starts, ends = list_input(node, inputs, 1, "starts"), list_input(node, inputs, 2, "ends")
     if starts is None or ends is None or len(starts) != len(ends):
         raise UnknownValue
@@ -89,7 +89,7 @@ def _slice(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 
 def _concat(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    parts = [given(inputs, i) for i in range(len(inputs))]
+    parts = [required(inputs, i) for i in range(len(inputs))]
     position = axis(node.attribute("axis", 1), parts[0].ndim)
     within_limit((sum(part.size for part in parts),), limit)
     if len({part.dtype for part in parts}) > 1:
@@ -98,19 +98,19 @@ def _concat(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 
 def _unsqueeze(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, chosen = given(inputs, 0), list_input(node, inputs, 1, "axes")
+    data, chosen = required(inputs, 0), list_input(node, inputs, 1, "axes")
     if chosen is None or len(chosen) > 32:
         raise UnknownValue
     yield np.expand_dims(data, axes(chosen, data.ndim + len(chosen)))
 
 
 def _squeeze(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, chosen = given(inputs, 0), list_input(node, inputs, 1, "axes")
+    data, chosen = required(inputs, 0), list_input(node, inputs, 1, "axes")
     yield np.squeeze(data, None if chosen is None else axes(chosen, data.ndim))
 
 
 def _reshape(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, wanted = given(inputs, 0), list_input(node, inputs, 1, "shape")
+    data, wanted = required(inputs, 0), list_input(node, inputs, 1, "shape")
     if wanted is None:
         raise UnknownValue
     yield data.reshape(reshaped(data.shape, wanted, bool(node.attribute("allowzero", 0))))
@@ -140,7 +140,7 @@ def reshaped(shape: tuple[int, ...], wanted: list[int], allowzero: bool) -> tupl
 
 
 def _flatten(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, at = given(inputs, 0), node.attribute("axis", 1)
+    data, at = required(inputs, 0), node.attribute("axis", 1)
     if not -data.ndim <= at <= data.ndim:
         raise UnknownValue
     at = at + data.ndim if at < 0 else at
@@ -148,18 +148,18 @@ def _flatten(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 
 def _transpose(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, order = given(inputs, 0), node.attribute("perm")
+    data, order = required(inputs, 0), node.attribute("perm")
     yield np.transpose(data, None if order is None else axes(order, data.ndim))
 
 
 def _expand(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, wanted = given(inputs, 0), integers(given(inputs, 1))
+    data, wanted = required(inputs, 0), integers(required(inputs, 1))
     within_limit(wanted, limit)
     yield np.broadcast_to(data, within_limit(np.broadcast_shapes(data.shape, tuple(wanted)), limit))
 
 
 def _tile(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, repeats = given(inputs, 0), integers(given(inputs, 1))
+    data, repeats = required(inputs, 0), integers(required(inputs, 1))
     if len(repeats) != data.ndim:
         raise UnknownValue
     within_limit((size * times for size, times in zip(data.shape, repeats, strict=True)), limit)
@@ -167,7 +167,7 @@ def _tile(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 
 def _split(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data = given(inputs, 0)
+    data = required(inputs, 0)
     position = axis(node.attribute("axis", 0), data.ndim)
     sizes, count = list_input(node, inputs, 1, "split"), len(node.outputs)
     if sizes is None:
@@ -179,7 +179,7 @@ def _split(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 
 def _pad(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, pads = given(inputs, 0), list_input(node, inputs, 1, "pads")
+    data, pads = required(inputs, 0), list_input(node, inputs, 1, "pads")
     if pads is None or node.attribute("mode", "constant") != "constant" or min(pads, default=0) < 0:
         raise UnknownValue
     chosen = optional(inputs, 3)
@@ -196,7 +196,7 @@ def _pad(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
 
 
 def _trilu(node: Node, inputs: Inputs, limit: int) -> Iterable[Array]:
-    data, offset = given(inputs, 0), optional(inputs, 1)
+    data, offset = required(inputs, 0), optional(inputs, 1)
     diagonal = 0 if offset is None else integers(offset)[0]
     if data.ndim < 2 or abs(diagonal) > limit:
         raise UnknownValue

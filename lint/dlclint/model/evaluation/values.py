@@ -78,7 +78,7 @@ class Values:
             return self._stored[id(stored)]
         node = graph.producer(tensor)
         if node is None:
-            handed = graph.root.given.get(tensor)
+            handed = graph.root.input_values.get(tensor)
             return None if handed is None else Value(handed)
         values = self._made.get(node.key, ())
         position = node.outputs.index(tensor) if values else 0

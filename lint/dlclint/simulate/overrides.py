@@ -12,7 +12,7 @@ import numpy as np
 from dlclint.analysis.roles import channel_axis
 from dlclint.diagnostic import counted, plain
 from dlclint.encodings.document import FLOAT, EncodingsDocument, leaves
-from dlclint.encodings.given import stored_grid
+from dlclint.encodings.entry_grids import stored_grid
 from dlclint.model.op_facts import Role
 from dlclint.simulate.network import Network, Step
 from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, grid_of_range, what

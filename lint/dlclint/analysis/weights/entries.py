@@ -1,4 +1,4 @@
-"""The widths and grids that an override file gives weights."""
+"""The widths and grids that the entries of an override file state for weights and biases."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FLOAT_BITS = re.compile(r"float(\d+)")
 
 
 @record
-class GivenWeight:
+class WeightEntry:
     """What a file states about a weight or bias.
 
     `scale` is a number for each channel, or one for the tensor; None where the file has none, or where it is
@@ -36,7 +36,7 @@ class GivenWeight:
         return self.in_blocks or (self.scale is not None and len(self.scale) > 1)
 
 
-def given_weights(document: EncodingsDocument | None) -> Mapping[str, GivenWeight]:
+def weight_entries(document: EncodingsDocument | None) -> Mapping[str, WeightEntry]:
     """Every entry of a file with a width, by name; for a repeated name the last."""
     if document is None:
         return {}
@@ -62,7 +62,7 @@ def given_weights(document: EncodingsDocument | None) -> Mapping[str, GivenWeigh
             continue
         values = scales[first : first + int(tensors.count[row])]
         usable = bool(np.isfinite(values).all() and (values > 0).all()) and not blocked[row]
-        by_name[name] = GivenWeight(
+        by_name[name] = WeightEntry(
             int(bits),
             values if usable else None,
             is_float,

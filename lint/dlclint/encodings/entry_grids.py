@@ -1,4 +1,4 @@
-"""The grid that a file gives a tensor, by name."""
+"""The grid that an entry of an override file states, by tensor name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dlclint_schemas.record import record
 
 
 @record
-class GivenGrid:
+class EntryGrid:
     """A grid for a whole tensor: `low` and `high` are the numbers of its outermost integers.
 
     `row` is the entry's row among the tensors of the file, `element` among the elements.
@@ -35,7 +35,7 @@ class GivenGrid:
         """Whether zero is the middle of the integers, according to the numbers, not the flags."""
         return round(self.offset) == -(1 << (self.bitwidth - 1))
 
-    def same(self, other: GivenGrid) -> bool:
+    def same(self, other: EntryGrid) -> bool:
         """Whether two grids have the same numbers, up to rounding."""
         return (
             self.bitwidth == other.bitwidth
@@ -44,7 +44,7 @@ class GivenGrid:
         )
 
 
-def given_grids(document: EncodingsDocument) -> dict[str, GivenGrid]:
+def entry_grids(document: EncodingsDocument) -> dict[str, EntryGrid]:
     """The grid of every tensor with one integer grid, by name; for a repeated name the last."""
     tensors, elements = document.tensors, document.elements
     first = tensors.first
@@ -61,7 +61,7 @@ def given_grids(document: EncodingsDocument) -> dict[str, GivenGrid]:
     grids = {}
     for row in np.flatnonzero(usable).tolist():
         name = tensors.names[row]
-        grids[name] = GivenGrid(
+        grids[name] = EntryGrid(
             name,
             row,
             int(first[row]),
