@@ -293,15 +293,53 @@ def test_fix_and_plan_honor_what_a_model_carries(tmp_path: Path, capsys: pytest.
     assert said["errors"] + said["warnings"] == []
 
 
+RECIPROCAL = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,4,8] x) => (float[1,4,8] y) { y = Reciprocal(x) }"""
+
+
+def test_a_note_about_accuracy_is_a_possible_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A loss that depends on what is unknown is no reason to say that no rule warns of one."""
+    path = write(tmp_path, RECIPROCAL)
+    accuracy = verdict(capsys, path, "--runtime", "htp", "--quantize")["accuracy"]
+    assert (accuracy["word"], accuracy["rule"]) == ("unknown", "quantization/range-dependent")
+    assert accuracy["reason"].startswith("nothing was measured, and accuracy may be lost: Reciprocal")
+    # Of several chips, the answer is that of the ones with HTP, whichever is named first.
+    for chips in (("865", "sm8650"), ("sm8650", "865")):
+        socs = [word for chip in chips for word in ("--soc", chip)]
+        accuracy = verdict(capsys, path, *socs, "--quantize")["accuracy"]
+        assert accuracy["rule"] == "quantization/range-dependent", chips
+    # Without HTP the ranges do not matter; where quantization is not requested, less is checked.
+    reason = verdict(capsys, path, "--runtime", "dsp", "--quantize")["accuracy"]["reason"]
+    assert reason == "no rule warns of a loss, and nothing was measured"
+    reason = verdict(capsys, path, "--runtime", "htp")["accuracy"]["reason"]
+    assert reason.startswith("without --quantize, what quantization costs is checked only in part")
+
+
+def test_a_float_model_beyond_float16_is_at_risk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    proto = parser.parse_model(WHOLE)
+    weight = np.full((4, 3, 1, 1), 1e5, np.float32)
+    proto.graph.initializer.append(numpy_helper.from_array(weight, "w"))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(proto.SerializeToString())
+    accuracy = verdict(capsys, path, "--float", "--float-bitwidth", "16")["accuracy"]
+    assert (accuracy["word"], accuracy["rule"]) == ("at risk", "quantization/fp16-overflow")
+    accuracy = verdict(capsys, path, "--float", "--float-bitwidth", "32")["accuracy"]
+    assert (accuracy["word"], accuracy["rule"]) == ("unknown", "")
+    assert accuracy["reason"].startswith("a float DLC loses little")
+
+
 def test_a_model_with_an_override_file_is_not_said_to_be_without_risk(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What the file does to accuracy is judged with the file, not with the model."""
+    """What the file does to accuracy is checked with the file, not with the model."""
     path = write(tmp_path, WHOLE)
-    assert verdict(capsys, path, "--quantize")["accuracy"]["reason"].startswith("no risk is known")
+    assert verdict(capsys, path, "--quantize")["accuracy"]["reason"].startswith("no rule warns of a loss")
     path.with_suffix(".encodings").write_text(
         '{"version": "0.6.1", "activation_encodings": {}, "param_encodings": {}}'
     )
     accuracy = verdict(capsys, path, "--quantize")["accuracy"]
     assert accuracy["word"] == "unknown"
-    assert accuracy["reason"].startswith("the override file m.encodings is checked separately")
+    assert accuracy["reason"] == (
+        "it depends on the override file, whose findings are listed under m.encodings,"
+        " and nothing was measured"
+    )

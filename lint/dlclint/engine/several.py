@@ -92,7 +92,8 @@ def _verdict(outcomes: Sequence[FileOutcome], judged_for: str) -> ModelVerdict |
 
 
 def _worst(answers: Sequence[Answer]) -> Answer:
-    return min(answers, key=lambda answer: _WORST.index(answer.word))
+    """The worst answer; of equal words, one that a rule determines."""
+    return min(answers, key=lambda answer: (_WORST.index(answer.word), not answer.rule))
 
 
 def _chip(target: Target, outcome: FileOutcome) -> ChipVerdict:

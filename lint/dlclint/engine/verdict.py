@@ -126,19 +126,28 @@ def _runs(
 
 
 def _accuracy(job: Job, findings: Sequence[Diagnostic]) -> Answer:
-    """Whether accuracy will hold: at risk where a rule finds a reason, else unknown."""
-    if job.target.kind.stated and not job.target.quantize:
-        return Answer("unknown", "a float DLC loses little; no rule measures it")
+    """Whether accuracy will hold: at risk where a rule finds a reason, else unknown, and what is known."""
     risks = _worst(findings, (About.SETTINGS, About.ACCURACY), Severity.WARNING)
     if risks:
         # A loss that no option prevents comes before one that an option fixes.
         risks.sort(key=lambda finding: finding.about is not About.ACCURACY)
         return Answer("at risk", _first_of(risks), risks[0].rule)
+    # Notes about settings are advice; those about accuracy report a loss that depends on what is unknown.
+    possible = _worst(findings, (About.ACCURACY,), Severity.INFO)
+    if possible:
+        reason = f"nothing was measured, and accuracy may be lost: {_first_of(possible)}"
+        return Answer("unknown", reason, possible[0].rule)
+    if job.target.kind.stated and not job.target.quantize:
+        return Answer("unknown", "a float DLC loses little; no rule measures it")
     if job.overrides is not None:
         # The findings on the override file, which decide, have their own outcome.
         file = plain(job.overrides.name, 500)
-        return Answer("unknown", f"the override file {file} is checked separately, and nothing was measured")
-    return Answer("unknown", "no risk is known, and nothing was measured")
+        depends = f"it depends on the override file, whose findings are listed under {file}"
+        return Answer("unknown", f"{depends}, and nothing was measured")
+    if not job.target.kind.stated:
+        part = "without --quantize, what quantization costs is checked only in part"
+        return Answer("unknown", f"{part}, and nothing was measured")
+    return Answer("unknown", "no rule warns of a loss, and nothing was measured")
 
 
 def _next(view: ModelView, job: Job, converts: Answer, fixes: Sequence[CollectedFinding]) -> list[str]:
