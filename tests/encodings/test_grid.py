@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -132,6 +134,19 @@ def test_vectorized_equals_one_by_one(spans: list[list[float]], bits: int) -> No
     for i, span in enumerate(spans):
         alone = grid.fit(*span, bits)
         assert (together.scale[i], together.offset[i]) == (alone.scale, alone.offset)
+
+
+@given(RANGES, BITS)
+def test_the_step_of_one_range_is_that_of_its_grid(span: list[float], bits: int) -> None:
+    assert grid.step_of_range(*span, bits) == grid.fit(*span, bits).scale
+
+
+@pytest.mark.parametrize("span", [(1.0, 0.0), (0.0, math.inf), (math.nan, 1.0), (-1e308, 1e308)])
+def test_the_step_of_no_range_is_refused(span: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="minimum"):
+        grid.step_of_range(*span, 8)
+    with pytest.raises(ValueError, match="bitwidth"):
+        grid.step_of_range(0.0, 1.0, 33)
 
 
 def test_zero_error() -> None:

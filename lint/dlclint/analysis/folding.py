@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from dlclint.model.op_facts import QUANTIZERS, RANDOM, SHAPE_READERS, is_qdq
-from dlclint.model.ordering import topological_order
 
 if TYPE_CHECKING:
     from dlclint.model.graph import Graph, Model, Node
@@ -36,7 +35,7 @@ def folded_nodes(model: Model) -> frozenset[NodeKey]:
         if graph.is_function:
             known.names |= _known_at_calls(graph, known_in)
         partly: set[str] = set()
-        for node in topological_order(graph):
+        for node in graph.in_order:
             if _is_known(node, graph, known, partly):
                 folded.add(node.key)
                 known.names.update(output for output in node.outputs if output)
@@ -130,7 +129,7 @@ def shape_arithmetic(model: Model, folded: frozenset[NodeKey]) -> frozenset[Node
     keys: set[NodeKey] = set()
     for graph in model.graphs():
         tainted: set[str] = set()
-        for node in topological_order(graph):
+        for node in graph.in_order:
             if node.key in folded or node.domain:
                 continue
             if node.op_type in SHAPE_READERS:

@@ -12,7 +12,6 @@ from types import MappingProxyType
 from dlclint.analysis.folding import NodeKey, is_static
 from dlclint.model.graph import Model, Node
 from dlclint.model.op_facts import DATA_DECIDED, SHAPE_READERS, VALUE_INPUTS
-from dlclint.model.ordering import topological_order
 from dlclint.model.types import is_complete
 from dlclint_schemas.record import record
 
@@ -50,7 +49,7 @@ def lengths(model: Model, folded: frozenset[NodeKey]) -> Lengths:
     origins: dict[str, NodeKey] = {}
     behind: dict[NodeKey, set[NodeKey]] = {}
     for inner in model.graphs():
-        for node in topological_order(inner):
+        for node in inner.in_order:
             if node.key in folded:
                 continue
             origin = _origin(node, origins, tensors, folded)

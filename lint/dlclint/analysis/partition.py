@@ -67,15 +67,16 @@ class PlacedNode:
 
 def stages(placed: Sequence[PlacedNode]) -> list[int]:
     """The number of each node's subnet, from 0, in the shortest chain; nodes in the graph's order."""
-    chains = (_stages(placed, first_is_off) for first_is_off in (False, True))
+    reads = [tuple(_reads(placed_node.node)) for placed_node in placed]
+    chains = (_stages(placed, reads, first_is_off) for first_is_off in (False, True))
     return min(chains, key=lambda chain: max(chain, default=0))
 
 
-def _stages(placed: Sequence[PlacedNode], first_is_off: bool) -> list[int]:
+def _stages(placed: Sequence[PlacedNode], reads: Sequence[tuple[str, ...]], first_is_off: bool) -> list[int]:
     stage_of: dict[str, int] = {}
     stage_numbers: list[int] = []
-    for placed_node in placed:
-        stage = max((stage_of[name] for name in _reads(placed_node.node) if name in stage_of), default=0)
+    for placed_node, names in zip(placed, reads, strict=True):
+        stage = max([stage_of.get(name, 0) for name in names], default=0)
         if placed_node.off is not None:
             # Subnets alternate, so the parity of the number determines the processor.
             stage += (stage % 2 == 1) != (placed_node.off != first_is_off)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from sys import intern
@@ -14,6 +14,7 @@ from dlclint.model.attributes import DOMAINS, default_of, mistaken_type, schema_
 from dlclint.model.dimensions import NOTHING, DeclaredShapes
 from dlclint.model.native import Crashes
 from dlclint.model.op_facts import OFFICIAL_DOMAINS
+from dlclint.model.ordering import topological_order
 from dlclint.model.protos import (
     AttributeField,
     FunctionField,
@@ -26,7 +27,7 @@ from dlclint.model.protos import (
     function_path,
     subgraphs,
 )
-from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
+from dlclint.model.tensors import Array, DecodedTensors, Produced, Tensor, tensor_of_numbers
 from dlclint.model.types import TensorType, merged, tensor_type
 from dlclint.model.wire import Payload
 
@@ -94,7 +95,10 @@ class Node:
         return proto is not None and not proto.ref_attr_name and self._is_well_typed(proto)
 
     def _written(self, attribute: str) -> onnx.AttributeProto | None:
-        return next((proto for proto in self.proto.attribute if proto.name == attribute), None)
+        for proto in self.proto.attribute:
+            if proto.name == attribute:
+                return proto  # type: ignore[no-any-return]
+        return None
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """An attribute's value; where absent, `default` or else the registry's default.
@@ -169,6 +173,7 @@ class Graph:
         taken: set[str] = set()
         for node in self.nodes:
             self._open_subgraphs(node, (*wire_path, self._node_field, node.index), taken)
+        self._bodies = tuple(body for node in self.nodes for body in node.subgraphs)
 
     @property
     def _node_field(self) -> int:
@@ -224,6 +229,11 @@ class Graph:
         return (self.model.opsets if self._opsets is None else self._opsets).get(domain)
 
     @cached_property
+    def in_order(self) -> Sequence[Node]:
+        """See `topological_order`; sorted once."""
+        return topological_order(self)
+
+    @cached_property
     def _producers(self) -> dict[str, Node]:
         return {output: node for node in reversed(self.nodes) for output in node.outputs if output}
 
@@ -241,8 +251,7 @@ class Graph:
         pending: list[Graph] = [self]
         for graph in pending:  # which grows in the loop
             yield graph
-            for node in graph.nodes:
-                pending.extend(node.subgraphs)
+            pending.extend(graph._bodies)
 
     def producer(self, tensor: str) -> Node | None:
         """The node that produces a tensor, here or in an enclosing graph."""
@@ -361,24 +370,14 @@ class Graph:
             if attribute.name == "value":
                 steps = (self._node_field, node.index, NodeField.ATTRIBUTE, position, AttributeField.T, 0)
                 return self.model.tensor(attribute.t, (*self.wire_path, *steps))
-            if attribute.name in ("value_int", "value_ints", "value_float", "value_floats"):
-                value = value_of(attribute)
-                whole = attribute.name.startswith("value_int")
-                kind = onnx.TensorProto.INT64 if whole else onnx.TensorProto.FLOAT
-                dims = [len(value)] if isinstance(value, list) else []
-                proto = onnx.helper.make_tensor("", kind, dims, value if dims else [value])
-                return Tensor(node.output(0), kind, tuple(dims), proto, self.model.path)
+            numbers = tensor_of_numbers(attribute, node.output(0), self.model.path)
+            if numbers is not None:
+                return numbers
         return None
 
     def small_value(self, tensor: str, limit: int = 4096) -> Array | None:
         """The value of a name if it is stored and has at most `limit` elements."""
-        constant = self.constant(tensor)
-        if constant is None or constant.count > limit:
-            return None
-        try:
-            return constant.array()
-        except Unavailable:
-            return None
+        return self.model.decoded.small(self.constant(tensor), limit)
 
 
 class Model:
@@ -397,6 +396,7 @@ class Model:
         self._notes = dict.fromkeys(notes)
         self.payloads = payloads
         """Values that are not in `proto`, by the location of their tensor."""
+        self.decoded = DecodedTensors()
         self.values = values
         """Small values that follow from the model, whether or not the converter simplifies."""
         self.complaints: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ from dlclint.model.evaluation.values import Value
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.native import INFERENCE, Crashes
 from dlclint.model.op_facts import SHAPE_INPUT, VALUE_INPUTS, WITH_BODIES, is_qdq
-from dlclint.model.ordering import protos_in_order, topological_order
+from dlclint.model.ordering import protos_in_order
 from dlclint.model.propagation import stays_small
 from dlclint.model.protos import subgraphs
 from dlclint.model.types import Dim, TensorType, is_complete, joined, merged, tensor_type
@@ -200,7 +200,7 @@ class _Refinement:
         """Whether onnx's inference was left out, so that every node is inferred here."""
 
     def graph(self, graph: Graph) -> None:
-        for node in topological_order(graph):
+        for node in graph.in_order:
             if node.subgraphs:
                 self._bodies(node)
             for output in node.outputs:

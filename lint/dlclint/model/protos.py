@@ -90,7 +90,8 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[tuple[WirePath, onnx.GraphProto]
     for position, attribute in enumerate(node.attribute):
         if attribute.HasField("g"):
             yield (NodeField.ATTRIBUTE, position, AttributeField.G, 0), attribute.g
-        for occurrence, graph in enumerate(attribute.graphs):
+        graphs = attribute.graphs
+        for occurrence, graph in enumerate(graphs) if graphs else ():
             yield (NodeField.ATTRIBUTE, position, AttributeField.GRAPHS, occurrence), graph
 
 

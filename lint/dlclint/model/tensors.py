@@ -15,6 +15,7 @@ from onnx import numpy_helper
 
 from dlclint.model import external
 from dlclint.model.access import Withheld, reach
+from dlclint.model.attributes import value_of
 from dlclint.model.protos import TensorField
 from dlclint.model.types import bits_per_element
 from dlclint.model.wire import Payload
@@ -23,6 +24,12 @@ from dlclint_schemas.record import record
 Array = npt.NDArray[Any]
 
 _LARGEST = (1 << 63) - 1
+_HELD = 4 << 20
+"""Bytes of decoded small tensors that are held for a model."""
+_HELD_EACH = 64 << 10
+"""The largest of them."""
+_OVERHEAD = 256
+"""Bytes that an array takes in addition to its values."""
 
 
 class Unavailable(Exception):
@@ -188,6 +195,49 @@ class Tensor:
         """
         with ChunkReader(size) as reader:
             yield from reader.chunks(self)
+
+
+def tensor_of_numbers(attribute: onnx.AttributeProto, name: str, file: Path) -> Tensor | None:
+    """The value of a Constant node that an attribute states as numbers: int64 or float32, rank 0 or 1."""
+    if attribute.name not in ("value_int", "value_ints", "value_float", "value_floats"):
+        return None
+    value = value_of(attribute)
+    kind = onnx.TensorProto.INT64 if attribute.name.startswith("value_int") else onnx.TensorProto.FLOAT
+    shape = (len(value),) if isinstance(value, list) else ()
+    proto = onnx.helper.make_tensor("", kind, shape, value if shape else [value])
+    return Tensor(name, kind, shape, proto, file)
+
+
+class DecodedTensors:
+    """The values of small tensors of a model, which rules ask for again and again: each decoded once.
+
+    They are read-only. At most `_HELD` bytes are held; then all are dropped.
+    """
+
+    def __init__(self) -> None:
+        self._arrays: dict[int, tuple[Tensor, Array]] = {}
+        self._bytes = 0
+
+    def small(self, tensor: Tensor | None, limit: int) -> Array | None:
+        """The values of a tensor of at most `limit` elements; None for others, and where they are missing."""
+        if tensor is None or tensor.count > limit:
+            return None
+        held = self._arrays.get(id(tensor))  # hashing a tensor would hash its data
+        if held is not None:
+            return held[1]
+        try:
+            values = tensor.array()
+        except Unavailable:
+            return None
+        if values.nbytes > _HELD_EACH or isinstance(values, np.memmap):
+            return values
+        values.flags.writeable = False
+        if self._bytes > _HELD:
+            self._arrays.clear()
+            self._bytes = 0
+        self._bytes += values.nbytes + _OVERHEAD
+        self._arrays[id(tensor)] = tensor, values
+        return values
 
 
 class ChunkReader:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from dlclint.diagnostic import About, Confidence, Safety, Severity, counted
 from dlclint.model.graph import Graph, Node
-from dlclint.model.ordering import topological_order
 from dlclint.rule import Finding, ModelContext, Place, rule
 from dlclint_rules import places, repairs, sources
 from dlclint_rules.causes import anywhere
@@ -33,7 +32,7 @@ def unsorted_nodes(context: ModelContext) -> Iterator[Finding]:
     What to do: sort the nodes; `dlclint fix` does this.
     """
     for graph in context.view.model.graphs():
-        places = {node.index: position for position, node in enumerate(topological_order(graph))}
+        places = {node.index: position for position, node in enumerate(graph.in_order)}
         early = [
             (node, name, maker)
             for node in graph.nodes
@@ -69,7 +68,7 @@ def dangling_input(context: ModelContext) -> Iterator[Finding]:
     whole: dict[Graph, set[str]] = {}
     for graph in context.view.model.graphs():
         known = {*graph.inputs, *graph.initializers}
-        for node in topological_order(graph):
+        for node in graph.in_order:
             for name in node.inputs:
                 if name and name not in known and not _is_around(graph, name, whole):
                     circular = graph.producer(name) is not None

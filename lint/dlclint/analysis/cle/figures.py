@@ -99,7 +99,7 @@ def _states(
         ranges = np.maximum(-low, high)
         largest = float(ranges.max())
         spread = largest / float(ranges[ranges > 0].min()) if largest > 0 else 1.0
-        step = float(grid.fit(low.min(), high.max(), bitwidth).scale)
+        step = grid.step_of_range(float(low.min()), float(high.max()), bitwidth)
         energy = float(rows[position].sum())
         states.append(_State(outputs, inputs, _even(after), _even(before), energy, step, spread))
     return states

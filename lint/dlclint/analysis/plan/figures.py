@@ -82,7 +82,7 @@ def activation_figures(name: str, estimate: Estimate) -> ActivationFigures | Non
         return None
     figures = []
     for bits in (8, 16):
-        step = float(grid.fit(estimate.minimum, estimate.maximum, bits).scale)
+        step = grid.step_of_range(estimate.minimum, estimate.maximum, bits)
         noise = step * step / 12.0  # which becomes infinite where a power would raise an error
         if not math.isfinite(noise):
             return None

@@ -189,7 +189,7 @@ def _step(view: ModelView, tensor: str) -> float | None:
     estimate = view.activations.get(tensor)
     if estimate is None:
         return None
-    return float(grid.fit(estimate.minimum, estimate.maximum, view.target.kind.act_bitwidth).scale)
+    return grid.step_of_range(estimate.minimum, estimate.maximum, view.target.kind.act_bitwidth)
 
 
 def converted_bias(weight: ConvertedWeight) -> Floats | None:

@@ -34,7 +34,7 @@ def decibels(signal: npt.ArrayLike, noise: npt.ArrayLike) -> Floats:
 
 def per_tensor_scale(weight: ConvertedWeight, bitwidth: int) -> float:
     """The step of the documented algorithm's grid over the whole weight."""
-    return float(grid.fit(weight.low, weight.high, bitwidth).scale)
+    return grid.step_of_range(weight.low, weight.high, bitwidth)
 
 
 def per_channel_scale(weight: ConvertedWeight, bitwidth: int) -> Floats:

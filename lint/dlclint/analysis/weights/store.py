@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -118,8 +118,15 @@ class Weights:
             if tensor_statistics is not None and tensor_statistics.finite < tensor_statistics.count
         }
 
-    def converted(self) -> Iterator[ConvertedWeight]:
+    def converted(self) -> Sequence[ConvertedWeight]:
         """Every weight (no bias) that has a range, once per use, in graph order."""
+        return self._converted
+
+    @cached_property
+    def _converted(self) -> tuple[ConvertedWeight, ...]:
+        return tuple(self._convert())
+
+    def _convert(self) -> Iterator[ConvertedWeight]:
         weights = [(name, use, use.axis) for name, use in self.uses if use.axis is not None]
         self._measure({home(use.node.graph, name): use.tensor for name, use, _ in weights})
         for name, use, axis in weights:
