@@ -136,35 +136,37 @@ def _flawed(choices: list[int], width: int) -> onnx.ModelProto:
         stored.append(numpy_helper.from_array(np.array(values, dtype), name))
         return name
 
-    for place, choice in enumerate(choices):
-        name = f"t{place}"
+    for position, choice in enumerate(choices):
+        name = f"t{position}"
         square = lambda: rng.standard_normal((width, width)).tolist()  # noqa: E731
         if choice == 0:
-            nodes.append(helper.make_node("Gemm", [last, put(f"w{place}", square())], [name]))
+            nodes.append(helper.make_node("Gemm", [last, put(f"w{position}", square())], [name]))
         elif choice == 1:
             nodes.append(helper.make_node("Identity", [last], [name]))
         elif choice == 2:
-            nodes.append(helper.make_node("Div", [last, put(f"d{place}", rng.uniform(1, 9, width))], [name]))
+            nodes.append(
+                helper.make_node("Div", [last, put(f"d{position}", rng.uniform(1, 9, width))], [name])
+            )
         elif choice == 3:
             nodes.append(
-                helper.make_node("PRelu", [last, put(f"s{place}", [0.0] * width)], [name], name="same")
+                helper.make_node("PRelu", [last, put(f"s{position}", [0.0] * width)], [name], name="same")
             )
         elif choice == 4:
-            nodes.append(helper.make_node("Dropout", [last], [name, f"mask{place}"], name="same"))
+            nodes.append(helper.make_node("Dropout", [last], [name, f"mask{position}"], name="same"))
         elif choice == 5:
-            put(f"unread{place}", [1.0])
+            put(f"unread{position}", [1.0])
             nodes.append(helper.make_node("Tanh", [last], [name]))
         elif choice == 6:
-            shape = helper.make_node("Shape", [last], [f"shape{place}"])
-            nodes += [shape, helper.make_node("Reshape", [last, f"shape{place}"], [name])]
+            shape = helper.make_node("Shape", [last], [f"shape{position}"])
+            nodes += [shape, helper.make_node("Reshape", [last, f"shape{position}"], [name])]
         elif choice == 7:
-            index = put(f"i{place}", rng.integers(0, width, width), np.int64)
+            index = put(f"i{position}", rng.integers(0, width, width), np.int64)
             nodes.append(helper.make_node("Gather", [last, index], [name], axis=1))
         else:
-            a, b = put(f"a{place}", square()), put(f"b{place}", square())
-            nodes.append(helper.make_node("Add", [a, b], [f"sum{place}"]))
+            a, b = put(f"a{position}", square()), put(f"b{position}", square())
+            nodes.append(helper.make_node("Add", [a, b], [f"sum{position}"]))
             nodes.append(
-                helper.make_node("Gemm", [last, f"sum{place}"], [name], transA=0, transB=1, alpha=0.5)
+                helper.make_node("Gemm", [last, f"sum{position}"], [name], transA=0, transB=1, alpha=0.5)
             )
         last = name
     nodes.append(helper.make_node("Sigmoid", [last], ["y"]))
@@ -203,8 +205,8 @@ def test_seeded_flaws(tmp_path_factory: pytest.TempPathFactory, choices: list[in
     assert again.applied == ()
 
 
-@pytest.mark.parametrize("place", ["in place", "beside"])
-def test_killed(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("destination", ["in place", "beside"])
+def test_killed(tmp_path: Path, destination: str) -> None:
     """SIGKILL at 25 moments each: the input is what it was or fixed whole, an output whole or absent."""
     model = helper.make_model(
         helper.make_graph(
@@ -220,17 +222,17 @@ def test_killed(tmp_path: Path, place: str) -> None:
     before = model.SerializeToString()
     source, target = tmp_path / "m.onnx", tmp_path / "out.onnx"
     source.write_bytes(before)
-    output = ["--in-place"] if place == "in place" else ["-o", str(target)]
+    output = ["--in-place"] if destination == "in place" else ["-o", str(target)]
     arguments = ["fix", "--isolated", "--no-verify", str(source), *output]
     main(arguments)  # what is imported here, the children have
     source.write_bytes(before)
     started = time.perf_counter()
     os.waitpid(_forked(arguments), 0)
     took = time.perf_counter() - started
-    written = source if place == "in place" else target
+    written = source if destination == "in place" else target
     after = written.read_bytes()
     assert after != before
-    chance = random.Random(place)
+    chance = random.Random(destination)
     finished = 0
     for _ in range(25):
         source.write_bytes(before)

@@ -144,4 +144,4 @@ def test_a_fix_that_cannot_be_made_is_not_offered(tmp_path: Path, case: str) -> 
     (finding,) = [reported for reported in lint_file(job).diagnostics if reported.rule == rule]
     assert finding.fix is None
     outcome, _ = fix_model(job, True)
-    assert [item.reason for item in outcome.remaining if reason in item.reason]
+    assert [remaining.reason for remaining in outcome.remaining if reason in remaining.reason]

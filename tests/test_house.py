@@ -115,8 +115,8 @@ def _frozen_dataclasses(source: str) -> Iterator[str]:
 
 def test_frozen_data_are_records() -> None:
     """`dlclint_schemas.record` says why; its own model of a dataclass is the one exception."""
-    found = {name: list(_frozen_dataclasses(path.read_text("utf-8"))) for name, path in SOURCES.items()}
-    assert {name: classes for name, classes in found.items() if classes} == {
+    classes_of = {name: list(_frozen_dataclasses(path.read_text("utf-8"))) for name, path in SOURCES.items()}
+    assert {name: classes for name, classes in classes_of.items() if classes} == {
         "dlclint_schemas.record": ["_Genuine"]
     }
     assert list(_frozen_dataclasses("@dataclass(frozen=True, slots=True)\nclass A: x: int")) == ["A"]

@@ -250,7 +250,9 @@ def build(text: str, folder: Path) -> Path:
     return path
 
 
-def found(options: str, text: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[tuple[str, str]]:
+def reported(
+    options: str, text: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> list[tuple[str, str]]:
     """Rule and limit of every finding."""
     path = build(text, folder)
     status = main(["check", "--isolated", "--format", "json", *shlex.split(options), str(path)])
@@ -275,8 +277,8 @@ def test_both_sides(
     id: str, case: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad, good = sides(case)
-    assert ("runtime/layer-limit", id) in found(*bad, tmp_path, capsys)
-    assert ("runtime/layer-limit", id) not in found(*good, tmp_path, capsys)
+    assert ("runtime/layer-limit", id) in reported(*bad, tmp_path, capsys)
+    assert ("runtime/layer-limit", id) not in reported(*good, tmp_path, capsys)
 
 
 OF_DSP = [(id, case) for id, case in EVALUATED if limit_table()[id].get("runtimes") == ("dsp",)]
@@ -290,7 +292,7 @@ def test_limits_of_the_dsp_reach_aip_and_not_htp(
     (options, model), _ = sides(case)
     for runtime, reached in (("aip", True), ("htp", False)):
         elsewhere = options.replace("--runtime dsp", f"--runtime {runtime}")
-        limits = found(elsewhere, model, tmp_path, capsys)
+        limits = reported(elsewhere, model, tmp_path, capsys)
         assert (("runtime/layer-limit", id) in limits) == reached
 
 
@@ -302,8 +304,8 @@ def test_both_sides_elsewhere(
     id: str, case: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad, good = sides(case)
-    assert CHECKED_BY[id] in {rule for rule, _ in found(*bad, tmp_path, capsys)}
-    assert CHECKED_BY[id] not in {rule for rule, _ in found(*good, tmp_path, capsys)}
+    assert CHECKED_BY[id] in {rule for rule, _ in reported(*bad, tmp_path, capsys)}
+    assert CHECKED_BY[id] not in {rule for rule, _ in reported(*good, tmp_path, capsys)}
 
 
 def test_every_entry_is_accounted_for() -> None:

@@ -48,7 +48,7 @@ CASES = {
 }
 
 
-def found(target: Target) -> Iterator[Diagnostic]:
+def findings_on(target: Target) -> Iterator[Diagnostic]:
     for path in MODELS:
         yield from lint_file(Job(path, target)).diagnostics
 
@@ -58,7 +58,7 @@ def test_no_remedy_asks_for_what_the_target_lacks(case: str) -> None:
     target, impossible = CASES[case]
     wrong = {
         f"{finding.rule}: {clause.strip()}"
-        for finding in found(target)
+        for finding in findings_on(target)
         for clause in re.split(r"[;,]", finding.help)
         if impossible.search(clause) and not DENIED.search(clause)
     }

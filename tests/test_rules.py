@@ -72,8 +72,8 @@ def shown(finding: dict[str, Any]) -> Iterator[str]:
         if value:
             yield f"    {key}: {listed(value) if isinstance(value, dict) else value}"
     for other in finding["related"]:
-        place = {key: value for key, value in other["location"].items() if value not in (None, "")}
-        yield f"    {other['what']}: {other['file']}, {listed(place)}"
+        location = {key: value for key, value in other["location"].items() if value not in (None, "")}
+        yield f"    {other['what']}: {other['file']}, {listed(location)}"
     if finding["cause"]:
         yield f"    follows from {finding['cause']}"
     rest = set(finding) - {"rule", "severity", "confidence", "location", "message", "stage"}

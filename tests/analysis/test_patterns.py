@@ -58,10 +58,10 @@ class Writer:
 
     def gelu(self, x: str, root: float = math.sqrt(2), half: float = 0.5) -> str:
         one = self.either_way("Add", self.add("Erf", self.times(x, 1 / root)), self.scalar(1.0))
-        place = self.choose("half of x", "half first", "half last")
-        if place == "half of x":
+        variant = self.choose("half of x", "half first", "half last")
+        if variant == "half of x":
             return self.either_way("Mul", one, self.times(x, half))
-        if place == "half first":
+        if variant == "half first":
             return self.either_way("Mul", self.times(one, half), x)
         return self.times(self.either_way("Mul", one, x), half)
 

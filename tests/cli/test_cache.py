@@ -47,7 +47,7 @@ def entries(folder: Path) -> list[Path]:
     return sorted((folder / "cache").rglob("*.entry"))
 
 
-def found(job: Job, cache: Cache) -> FileOutcome:
+def outcome_of(job: Job, cache: Cache) -> FileOutcome:
     (outcome,) = running.run([job], 1, cache)
     return outcome
 
@@ -91,20 +91,20 @@ def test_an_unchanged_file_is_not_opened(
     folder: Path, cache: Cache, linted: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = Job(folder / "m.onnx")
-    first = found(job, cache)
+    first = outcome_of(job, cache)
     monkeypatch.setattr(keeping, "state_of", lambda path: pytest.fail(f"{path} was read"))
-    assert found(job, cache) == first
+    assert outcome_of(job, cache) == first
     assert linted == [folder / "m.onnx"]
 
 
 def test_content_decides_where_the_time_differs(folder: Path, cache: Cache, linted: list[Path]) -> None:
     path = folder / "m.onnx"
     job = Job(path)
-    first = found(job, cache)
+    first = outcome_of(job, cache)
     os.utime(path)
-    assert found(job, cache) == first
+    assert outcome_of(job, cache) == first
     write(path, OTHER)
-    second = found(job, cache)
+    second = outcome_of(job, cache)
     assert [finding.rule for finding in second.diagnostics] != [finding.rule for finding in first.diagnostics]
     assert len(linted) == 2
 
@@ -117,10 +117,10 @@ def test_a_change_within_the_resolution_of_times_is_seen(
     job = Job(path)
     path.write_bytes(parser.parse_model(MODEL).SerializeToString())
     stamp = path.stat().st_mtime_ns
-    found(job, cache)
+    outcome_of(job, cache)
     path.write_bytes(parser.parse_model(MODEL.replace("Det", "Abs")).SerializeToString())
     os.utime(path, ns=(stamp, stamp))
-    assert found(job, cache).diagnostics == running.lint_file(job).diagnostics
+    assert outcome_of(job, cache).diagnostics == running.lint_file(job).diagnostics
     assert len(linted) == 2
 
 
@@ -132,13 +132,13 @@ def test_every_option_counts(folder: Path, cache: Cache, linted: list[Path]) -> 
         Job(job.path, select=("ops",)),
         Job(job.path, ignore=("ops",)),
     ):
-        found(other, cache)
+        outcome_of(other, cache)
     assert len(linted) == 4 == len(entries(folder))
 
 
 def test_the_code_of_rules_counts(folder: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job(folder / "m.onnx")
-    found(job, cache)
+    outcome_of(job, cache)
     assert cache.find(job) is not None
     monkeypatch.setattr(keeping, "code_fingerprint", lambda: "of another version")
     assert cache.find(job) is None
@@ -168,14 +168,16 @@ def test_external_data_count(folder: Path, cache: Cache, linted: list[Path]) -> 
     path = folder / "e.onnx"
     external(path, 1.0)
     job = Job(path)
-    assert found(job, cache).diagnostics == found(job, cache).diagnostics
+    assert outcome_of(job, cache).diagnostics == outcome_of(job, cache).diagnostics
     assert len(linted) == 1
     (folder / "w.bin").write_bytes(np.full((3, 3), np.nan, np.float32).tobytes())
-    assert "model/non-finite-weights" in {finding.rule for finding in found(job, cache).diagnostics}
+    assert "model/non-finite-weights" in {finding.rule for finding in outcome_of(job, cache).diagnostics}
     (folder / "w.bin").unlink()
-    assert "model/external-data-missing" in {finding.rule for finding in found(job, cache).diagnostics}
+    assert "model/external-data-missing" in {finding.rule for finding in outcome_of(job, cache).diagnostics}
     external(path, 1.0)  # what was not there and now is
-    assert "model/external-data-missing" not in {finding.rule for finding in found(job, cache).diagnostics}
+    assert "model/external-data-missing" not in {
+        finding.rule for finding in outcome_of(job, cache).diagnostics
+    }
     assert len(linted) == 4
 
 
@@ -187,14 +189,14 @@ def test_an_override_file_counts(folder: Path, cache: Cache, linted: list[Path])
         Job(overrides, kind="encodings", model=folder / "m.onnx"),
     )
     for job in (*jobs, *jobs):
-        found(job, cache)
+        outcome_of(job, cache)
     assert len(linted) == 2
     overrides.write_text('{"activation_encodings": {"nowhere": [{}]}, "param_encodings": {}}')
-    assert "encodings/unknown-tensor" in {finding.rule for finding in found(jobs[1], cache).diagnostics}
-    found(jobs[0], cache)
+    assert "encodings/unknown-tensor" in {finding.rule for finding in outcome_of(jobs[1], cache).diagnostics}
+    outcome_of(jobs[0], cache)
     assert len(linted) == 4
     write(folder / "m.onnx", CLEAN)
-    found(jobs[1], cache)
+    outcome_of(jobs[1], cache)
     assert len(linted) == 5
 
 
@@ -211,7 +213,7 @@ def test_no_entry_is_trusted(
 ) -> None:
     monkeypatch.chdir(folder)
     job = Job(folder / "m.onnx")
-    first = found(job, cache)
+    first = outcome_of(job, cache)
     (entry,) = entries(folder)
     text = entry.read_bytes()
 
@@ -229,10 +231,10 @@ def test_no_entry_is_trusted(
             "other record": sealed(first),
         }[damage]
     )
-    assert found(job, cache) == first
+    assert outcome_of(job, cache) == first
     assert not (folder / "called").exists()
     assert len(linted) == 2
-    assert found(job, cache) == first and len(linted) == 2  # written anew
+    assert outcome_of(job, cache) == first and len(linted) == 2  # written anew
 
 
 def test_what_did_not_finish_is_not_kept(folder: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +255,7 @@ def test_folders_of_others_are_left_alone(
 ) -> None:
     (folder / "cache").mkdir()
     (folder / "cache" / "mine").write_text("kept")
-    found(Job(folder / "m.onnx"), cache)
+    outcome_of(Job(folder / "m.onnx"), cache)
     assert main(["cache", "clean"]) == 0
     assert (folder / "cache" / "mine").read_text() == "kept"
     assert [path.name for path in (folder / "cache").iterdir()] == ["mine"]
@@ -261,7 +263,7 @@ def test_folders_of_others_are_left_alone(
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 def test_a_folder_that_others_can_write_is_not_read(folder: Path, cache: Cache, linted: list[Path]) -> None:
-    found(Job(folder / "m.onnx"), cache)
+    outcome_of(Job(folder / "m.onnx"), cache)
     (folder / "cache").chmod(0o777)
     assert Cache(folder / "cache").find(Job(folder / "m.onnx")) is None
 

@@ -90,7 +90,7 @@ def test_thresholds(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean channel_spread_gain?" in capsys.readouterr().err
 
 
-def found(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+def linted_files(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
     assert main(["check", "--show-files", *words]) == 0
     return capsys.readouterr().out.split()
 
@@ -102,7 +102,7 @@ def test_what_a_search_leaves_out(here: Path, capsys: pytest.CaptureFixture[str]
     )  # fmt: skip
     for name in names:
         save(here / name)
-    assert found(capsys, ".") == [
+    assert linted_files(capsys, ".") == [
         "a.onnx",
         "build/c.onnx",
         "old/b.onnx",
@@ -112,14 +112,14 @@ def test_what_a_search_leaves_out(here: Path, capsys: pytest.CaptureFixture[str]
     ]
     (here / ".gitignore").write_text("build/\n")
     (here / "sub" / ".gitignore").write_text("*.onnx\n!e.onnx\n")
-    assert found(capsys, ".") == ["a.onnx", "old/b.onnx", "old/kept.onnx", "sub/e.onnx"]
+    assert linted_files(capsys, ".") == ["a.onnx", "old/b.onnx", "old/kept.onnx", "sub/e.onnx"]
     (here / "dlclint.toml").write_text('exclude = ["old/*", "!old/kept.onnx"]\n')
-    assert found(capsys, ".") == ["a.onnx", "old/kept.onnx", "sub/e.onnx"]
+    assert linted_files(capsys, ".") == ["a.onnx", "old/kept.onnx", "sub/e.onnx"]
     # From another folder, and one named by itself.
-    assert found(capsys, "sub") == ["sub/e.onnx"]
-    assert found(capsys, "old/b.onnx") == ["old/b.onnx"]
+    assert linted_files(capsys, "sub") == ["sub/e.onnx"]
+    assert linted_files(capsys, "old/b.onnx") == ["old/b.onnx"]
     (here / "dlclint.toml").write_text("respect-gitignore = false\n")
-    assert "sub/d.onnx" in found(capsys, ".") and "build/c.onnx" in found(capsys, ".")
+    assert "sub/d.onnx" in linted_files(capsys, ".") and "build/c.onnx" in linted_files(capsys, ".")
     assert main(["check", ".venv/nothing"]) == 2
 
 

@@ -59,8 +59,8 @@ def begin(number: int) -> str:
 def composed(name: str, op: str, kind: str, stored: str = "FLOAT_32") -> str:
     """A QNN node of the built graph, its data of one type and its weights of another."""
     tensors = "\n".join(
-        f" name={end} id=1 type=QNN_TENSOR_TYPE_{place} dataFormat=0 dataType=QNN_DATATYPE_{data} rank=1"
-        for end, place, data in (("x", "NATIVE", kind), ("w", "STATIC", stored), ("y", "NATIVE", kind))
+        f" name={end} id=1 type=QNN_TENSOR_TYPE_{storage} dataFormat=0 dataType=QNN_DATATYPE_{data} rank=1"
+        for end, storage, data in (("x", "NATIVE", kind), ("w", "STATIC", stored), ("y", "NATIVE", kind))
     )
     text = f"Qnn_OpConfig node name: {name} package_name: p QNN_op_type: {op} num_of_inputs: 2"
     return record("f.cc:2 ComposeQnnGraph", f"{text}\n node_inputs:\n{tensors}\n")

@@ -43,8 +43,8 @@ def asked(*rows: tuple[Said, Relation]) -> Confirmation:
 
 
 def only(findings: Iterable[Diagnostic]) -> Diagnostic:
-    (item,) = findings
-    return item
+    (finding,) = findings
+    return finding
 
 
 @pytest.mark.parametrize(

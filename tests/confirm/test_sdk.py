@@ -255,8 +255,8 @@ def test_asking_a_cpu_backend(
     path = tmp_path / "lib" / "x86_64-linux-clang" / "libQnnCpu.so"
     path.parent.mkdir(parents=True)
     if library == "libQnnIr.so":
-        (found,) = Path(package.__file__).parent.rglob(library)
-        path.symlink_to(found)
+        (library_file,) = Path(package.__file__).parent.rglob(library)
+        path.symlink_to(library_file)
     elif library:
         shutil.copy(next(Path("/lib").rglob(library)), path)
     else:

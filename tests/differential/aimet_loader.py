@@ -208,8 +208,8 @@ def verdicts(python: str, folder: Path) -> dict[str, str]:
 def compare(python: str, files: list[Path], record: bool) -> list[str]:
     """Every disagreement on the seeds, the files given and their mutations."""
     lines: list[str] = []
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
+    with tempfile.TemporaryDirectory() as folder_name:
+        folder = Path(folder_name)
         known = list(cases(files))
         for number, (_, case, _) in enumerate(known):
             (folder / f"{number:06}.json").write_text(json.dumps(case))
@@ -239,8 +239,8 @@ def compare(python: str, files: list[Path], record: bool) -> list[str]:
 def exports(python: str) -> list[str]:
     """Errors in what AIMET itself exports, with and without the model."""
     lines: list[str] = []
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
+    with tempfile.TemporaryDirectory() as folder_name:
+        folder = Path(folder_name)
         subprocess.run(
             [python, str(HERE / "aimet_oracle.py"), "export", str(folder)], check=True, capture_output=True
         )

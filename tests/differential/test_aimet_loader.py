@@ -21,11 +21,11 @@ SHARE = 5
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[int, frozenset[tuple[str, str]]]:
     """What dlclint says of each seed."""
     path = tmp_path_factory.mktemp("seeds") / "seed.json"
-    found = {}
+    findings = {}
     for seed in SEEDS.values():
         path.write_text(json.dumps(seed))
-        found[id(seed)] = judged(path)[0]
-    return found
+        findings[id(seed)] = judged(path)[0]
+    return findings
 
 
 def test_seeds_are_accepted() -> None:
@@ -56,5 +56,5 @@ def test_a_disagreement_would_be_seen(tmp_path: Path) -> None:
 
 def test_the_docs_explain_what_is_stricter() -> None:
     docs = Path(__file__).parent.parent.parent.joinpath("docs", "encodings.md").read_text("utf-8")
-    for name, what in STRICTER.items():
-        assert f"| {name} | {what} |" in docs
+    for name, reason in STRICTER.items():
+        assert f"| {name} | {reason} |" in docs

@@ -215,8 +215,8 @@ def _ours(*words: str) -> list[str]:
 
 def _json(block: Block) -> None:
     data = json.loads(block.text)
-    for item in data.get("json.schemas", ()):
-        assert (ROOT / item["url"]).is_file()
+    for entry in data.get("json.schemas", ()):
+        assert (ROOT / entry["url"]).is_file()
     if {"activation_encodings", "encodings"} & data.keys():
         schema = json.loads(files("dlclint_schemas").joinpath("encodings.schema.json").read_text("utf-8"))
         jsonschema.validate(data, schema)

@@ -51,8 +51,8 @@ def legacy(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, TensorFacts]]:
 
 @settings(max_examples=60, deadline=None)
 @given(legacy(), st.permutations(VERSIONS[1:]))
-def test_round_trip(made: tuple[dict[str, Any], dict[str, TensorFacts]], order: list[str]) -> None:
-    value, placed = made
+def test_round_trip(file: tuple[dict[str, Any], dict[str, TensorFacts]], order: list[str]) -> None:
+    value, placed = file
     text = convert(document(value), "0.6.1", placed)
     assert json.loads(text) == value
     for version in (*order, "0.6.1"):
@@ -63,8 +63,8 @@ def test_round_trip(made: tuple[dict[str, Any], dict[str, TensorFacts]], order: 
 
 @settings(max_examples=60, deadline=None)
 @given(legacy())
-def test_the_same_numbers_in_every_format(made: tuple[dict[str, Any], dict[str, TensorFacts]]) -> None:
-    value, placed = made
+def test_the_same_numbers_in_every_format(file: tuple[dict[str, Any], dict[str, TensorFacts]]) -> None:
+    value, placed = file
     base = document(value)
     for version in VERSIONS:
         other = read_bytes(convert(base, version, placed).encode(), HERE)

@@ -129,9 +129,9 @@ def members_text(members: dict[str, str], margin: str, colon: str) -> str:
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files())
 def test_what_a_fix_does_not_name_stays(
-    tmp_path: Path, made: tuple[str, dict[str, tuple[dict[str, str], str]]]
+    tmp_path: Path, file: tuple[str, dict[str, tuple[dict[str, str], str]]]
 ) -> None:
-    text, entries = made
+    text, entries = file
     path = tmp_path / "m.encodings"
     path.write_text(text, "utf-8", newline="")
     fixed = fix_overrides(Job(path, kind="encodings"), False)

@@ -28,17 +28,15 @@ def test_worked_example_quantizes_and_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_range", "expected", "zero"),
+    ("ends", "expected", "zero"),
     [
         ((-5.1, 5.1), ("-5.12", "5.08"), 128),
         ((5.0, 10.0), ("0.00", "10.00"), 0),
         ((-20.0, -6.0), ("-20.00", "0.00"), 255),
     ],
 )
-def test_documented_zero_cases(
-    given_range: tuple[float, float], expected: tuple[str, str], zero: int
-) -> None:
-    encoding = grid.fit(*given_range, 8)
+def test_documented_zero_cases(ends: tuple[float, float], expected: tuple[str, str], zero: int) -> None:
+    encoding = grid.fit(*ends, 8)
     assert (f"{encoding.minimum:.2f}", f"{encoding.maximum:.2f}") == expected
     assert grid.quantize(0.0, encoding) == zero
     assert encoding.offset == -zero

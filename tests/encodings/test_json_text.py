@@ -24,9 +24,9 @@ def test_the_end_of_a_comment_is_looked_for_once() -> None:
     class Counting(str):
         looked = 0
 
-        def find(self, *given: object) -> int:
+        def find(self, *arguments: object) -> int:
             Counting.looked += 1
-            return super().find(*given)  # type: ignore[arg-type]
+            return super().find(*arguments)  # type: ignore[arg-type]
 
     text = Counting('{"a": ' + "/* " * 500)
     assert almost_json(text) == (text, [])

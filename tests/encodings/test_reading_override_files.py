@@ -75,10 +75,10 @@ def columns(document: EncodingsDocument) -> list[list[Any]]:
     st.sampled_from([":", " : "]),
 )
 def test_spans_and_single_entries_agree(
-    made: tuple[Layout, dict[str, Any]], indent: int | None, comma: str, colon: str
+    file: tuple[Layout, dict[str, Any]], indent: int | None, comma: str, colon: str
 ) -> None:
     """With spans of a few characters, of everything, and entry by entry: the same document."""
-    layout, value = made
+    layout, value = file
     text = json.dumps(value, indent=indent, separators=(comma, colon), ensure_ascii=False)
     data = text.encode("utf-8", "surrogatepass")
     spellings = []

@@ -103,15 +103,15 @@ def test_text_copied_from_a_page_is_recognized() -> None:
     ],
 )
 def test_codes_of_snpe_have_the_names_of_its_header(code: str, component: str, name: str) -> None:
-    (found,) = explain_lines([f"error_code={code}; error_message=It failed; error_component={component}"])
-    assert found.code == f"SNPE_ERRORCODE_{name} (DlError.h)"
+    (explained,) = explain_lines([f"error_code={code}; error_message=It failed; error_component={component}"])
+    assert explained.code == f"SNPE_ERRORCODE_{name} (DlError.h)"
 
 
 def test_numbers_of_qnn_are_not_taken_for_those_of_snpe() -> None:
-    (found,) = explain_lines(["Failed to finalize graph (id: 1) with err 1002"])
-    assert "cannot be prepared" in found.code
-    (found,) = explain_lines(["error_code=7005; error_message=addNode failed; error_component=QNN"])
-    assert found.code == "the backend refuses an op when the DLC is loaded"
+    (explained,) = explain_lines(["Failed to finalize graph (id: 1) with err 1002"])
+    assert "cannot be prepared" in explained.code
+    (explained,) = explain_lines(["error_code=7005; error_message=addNode failed; error_component=QNN"])
+    assert explained.code == "the backend refuses an op when the DLC is loaded"
 
 
 def test_every_message_has_an_example() -> None:
@@ -194,11 +194,11 @@ def test_two_names_that_the_converter_spells_alike_are_not_told_apart(tmp_path: 
     model = tmp_path / "model.onnx"
     model.write_bytes(proto.SerializeToString())
 
-    def place(name: str) -> Explained:
+    def explained_name(name: str) -> Explained:
         return next(located(explain_lines([f'"{name}" generated: could not create op']), read(model)))
 
-    assert place("_a_b").node is None
-    exact = place("a.b").node
+    assert explained_name("_a_b").node is None
+    exact = explained_name("a.b").node
     assert exact is not None and exact.index == 1
 
 

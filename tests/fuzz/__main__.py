@@ -61,7 +61,7 @@ def replay(sidecars: list[Path]) -> int:
     wrong = False
     for path in sidecars:
         flaws: list[Any] = []
-        server.serve([(0, load(path))], lambda event, found=flaws: found.extend(event["flaws"]))
+        server.serve([(0, load(path))], lambda event, collected=flaws: collected.extend(event["flaws"]))
         wrong |= bool(flaws)
         print(json.dumps({"case": path.name, "flaws": flaws}), flush=True)
     return int(wrong)

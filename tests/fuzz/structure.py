@@ -40,8 +40,8 @@ _EINSUM = ("ij,jk->ik", "..i,i", "...i,i->...", "i->", "ii->i", "->", ",", "ij->
 @functools.cache
 def schemas() -> Sequence[onnx.defs.OpSchema]:
     """All schemas of the default domain and of ai.onnx.ml, every version."""
-    found = [s for s in onnx.defs.get_all_schemas_with_history() if s.domain in ("", "ai.onnx.ml")]
-    return tuple(sorted(found, key=lambda s: (s.domain, s.name, s.since_version)))
+    schemas = [s for s in onnx.defs.get_all_schemas_with_history() if s.domain in ("", "ai.onnx.ml")]
+    return tuple(sorted(schemas, key=lambda s: (s.domain, s.name, s.since_version)))
 
 
 @functools.cache
@@ -304,7 +304,7 @@ def _attribute(name: str, kind: str, random: random.Random) -> onnx.AttributePro
     elif kind == "STRING":
         attribute.s = value.encode() if random.random() < 0.9 else random.randbytes(4)
     elif kind == "STRINGS":
-        attribute.strings.extend(item.encode() for item in value)
+        attribute.strings.extend(text.encode() for text in value)
     elif kind == "TENSOR":
         attribute.t.CopyFrom(value)
     elif kind == "GRAPH":

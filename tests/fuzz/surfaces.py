@@ -171,8 +171,8 @@ def _json(random: Random) -> bytes:
         elif choice == 4 and isinstance(parent, list):
             parent[key:key] = [parent[key]] * random.choice((1, 3, 300))
         elif choice == 5:
-            other, place = random.choice(places)
-            parent[key] = json.loads(json.dumps(other[place])) if place in _keys(other) else None
+            other, other_key = random.choice(places)
+            parent[key] = json.loads(json.dumps(other[other_key])) if other_key in _keys(other) else None
         elif isinstance(parent[key], (int, float)) and not isinstance(parent[key], bool):
             parent[key] = parent[key] * random.choice((-1, 2, 1e300, 1e-300, 0.5)) + random.choice(
                 (0, 1, 0.5)

@@ -93,8 +93,8 @@ def test_what_a_caller_decides(
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
     seen = read(path)
-    found = seen.functions[0] if in_function else seen.graph
-    assert found.nodes[0].attribute(name, 7) == (None if in_function else 7)
+    body = seen.functions[0] if in_function else seen.graph
+    assert body.nodes[0].attribute(name, 7) == (None if in_function else 7)
     for command in (["check", "--quantize"], ["plan", "--runtime", "htp"]):
         assert main([*command, "--isolated", "--format", "json", str(path)]) in (0, 1)
         assert "crashed-rule" not in capsys.readouterr().out

@@ -12,7 +12,7 @@ from dlclint.model.contradictions import Contradiction, contradictions
 from dlclint.model.reading import read
 
 
-def found(text: str, folder: Path) -> tuple[Contradiction, ...]:
+def contradictions_of(text: str, folder: Path) -> tuple[Contradiction, ...]:
     path = folder / "model.onnx"
     onnx.save(onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{text}'), path)
     return contradictions(read(path))
@@ -21,9 +21,9 @@ def found(text: str, folder: Path) -> tuple[Contradiction, ...]:
 def test_only_the_first_node_of_a_chain_is_named(tmp_path: Path) -> None:
     text = """g (float[1,3] x, float[1,4] z) => (float[1,3] y)
     { a = Add(x, z)  b = Relu(a)  c = Mul(b, x)  y = Tanh(c) }"""
-    assert [(contradiction.node.index, contradiction.words) for contradiction in found(text, tmp_path)] == [
-        (0, "Incompatible dimensions")
-    ]
+    assert [
+        (contradiction.node.index, contradiction.words) for contradiction in contradictions_of(text, tmp_path)
+    ] == [(0, "Incompatible dimensions")]
 
 
 def test_an_op_without_an_inference_of_its_own_is_not_blamed_for_another(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_stored_tensor_that_is_an_input_of_another_type(tmp_path: Path) -> Non
 def test_two_nodes_without_names_are_told_apart(tmp_path: Path) -> None:
     text = """g (float[1,3] x, float[1,4] z) => (float[1,3] y, float[1,4] w)
     { y = Add(x, x)  a = Add(x, z)  w = Add(z, z)  b = Mul(z, x) }"""
-    assert [contradiction.node.index for contradiction in found(text, tmp_path)] == [1, 3]
+    assert [contradiction.node.index for contradiction in contradictions_of(text, tmp_path)] == [1, 3]
 
 
 def test_a_body_contradicts_what_it_is_given(tmp_path: Path) -> None:
@@ -95,7 +95,9 @@ def test_a_body_contradicts_what_it_is_given(tmp_path: Path) -> None:
 )
 def test_convolutions_that_fit(node: str, tmp_path: Path) -> None:
     weight = "float[4,2,3,3]" if "group" in node else "float[4,4,3,3]"
-    assert not found(f"g (float[1,4,4,4] x, {weight} w) => (float[a,b,c,d] y) {{ {node} }}", tmp_path)
+    assert not contradictions_of(
+        f"g (float[1,4,4,4] x, {weight} w) => (float[a,b,c,d] y) {{ {node} }}", tmp_path
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_convolutions_that_fit(node: str, tmp_path: Path) -> None:
     ],
 )
 def test_convolutions_that_do_not(node: str, weight: str, words: str, tmp_path: Path) -> None:
-    said = found(
+    said = contradictions_of(
         f"g (float[1,4,4,4] x, float{weight} w) => (float[a,b,c,d] y) {{ y = {node} (x, w) }}", tmp_path
     )
     assert len(said) == 1

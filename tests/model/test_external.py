@@ -53,7 +53,7 @@ def model(folder: Path, entries: dict[str, str]) -> Path:
     return path
 
 
-def place(path: Path) -> ExternalData | None:
+def first_location(path: Path) -> ExternalData | None:
     try:
         return resolve_location(
             onnx.ModelProto.FromString(path.read_bytes()).graph.initializer[0], path.parent
@@ -68,7 +68,7 @@ def test_as_onnx_runtime_reads_it(
 ) -> None:
     runtime = pytest.importorskip("onnxruntime")
     path = model(tmp_path, entries)
-    data = place(path)
+    data = first_location(path)
     try:
         runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         loads = True
@@ -87,7 +87,7 @@ def test_other_shapes_than_the_file_holds(dims: list[int], tmp_path: Path) -> No
     del proto.graph.initializer[0].dims[:]
     proto.graph.initializer[0].dims.extend(dims)
     path.write_bytes(proto.SerializeToString())
-    assert place(path) is None
+    assert first_location(path) is None
 
 
 def test_equalize_writes_no_declared_length(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_a_detector_with_given_sizes_is_known_everywhere() -> None:
         name
         for node in model.graph.nodes
         for name in node.outputs
-        if (found := model.graph.type_of(name)) is None or found.static_shape is None
+        if (inferred_type := model.graph.type_of(name)) is None or inferred_type.static_shape is None
     ]
     assert unknown == []
 

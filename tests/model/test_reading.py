@@ -101,9 +101,9 @@ def test_bodies_of_nodes_with_one_name_are_told_apart(tmp_path: Path) -> None:
 
 def test_constant_in_a_subgraph(tmp_path: Path) -> None:
     values = np.arange(4000, dtype=np.float32)
-    made = helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(values))
+    constant = helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(values))
     output = helper.make_tensor_value_info("c", TensorProto.FLOAT, [4000])
-    branch = helper.make_graph([made], "b", [], [output])
+    branch = helper.make_graph([constant], "b", [], [output])
     node = helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch)
     graph = helper.make_graph(
         [node],
@@ -141,10 +141,10 @@ def test_any_bytes_are_skimmed_or_refused(data: bytes) -> None:
 
 
 @given(st.integers(0, 6000), st.binary(min_size=1, max_size=4))
-def test_any_damage_is_read_or_refused(place: int, damage: bytes) -> None:
+def test_any_damage_is_read_or_refused(offset: int, damage: bytes) -> None:
     values = np.arange(1500, dtype=np.float32)
     whole = bytearray(model_with(numpy_helper.from_array(values, "w")).SerializeToString())
-    whole[place : place + len(damage)] = damage
+    whole[offset : offset + len(damage)] = damage
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:

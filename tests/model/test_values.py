@@ -29,8 +29,8 @@ Array = np.ndarray[Any, Any]
 
 def values(model: onnx.ModelProto, limit: int = 4096) -> Callable[[str], Value | None]:
     inferred = Model(onnx.shape_inference.infer_shapes(model), Path("m.onnx"), {}, (), Values())
-    made = Values(limit)
-    return lambda name: made.partly(inferred.graph, name)
+    values = Values(limit)
+    return lambda name: values.partly(inferred.graph, name)
 
 
 def whole(model: onnx.ModelProto, name: str) -> Array | None:

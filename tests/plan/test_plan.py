@@ -74,11 +74,13 @@ def test_options_are_on_the_tools_page_and_agree(model: str, capsys: pytest.Capt
         whole = json.loads(
             planned(capsys, model, "--soc", soc, "--format", "json", *_emitting(soc, "o.json"))
         )
-        for made in (made for chain in whole["commands"].values() for made in chain):
-            rows = tool_options(made["tool"])
-            names = [option[0] for option in made["options"]]
-            for name, *values in made["options"]:
-                if name in option_times(made["tool"]):
+        for planned_command in (
+            planned_command for chain in whole["commands"].values() for planned_command in chain
+        ):
+            rows = tool_options(planned_command["tool"])
+            names = [option[0] for option in planned_command["options"]]
+            for name, *values in planned_command["options"]:
+                if name in option_times(planned_command["tool"]):
                     continue  # a newer page than the one that was read whole has it
                 row = rows[name]
                 assert not row.get("deprecated"), name

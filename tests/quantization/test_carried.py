@@ -37,11 +37,11 @@ def nodes(names: dict[str, str]) -> list[onnx.NodeProto]:
 
 
 def saved(
-    path: Path, made: list[onnx.NodeProto], stored: list[onnx.TensorProto], domain: str, opset: int
+    path: Path, nodes: list[onnx.NodeProto], stored: list[onnx.TensorProto], domain: str, opset: int
 ) -> Path:
     imports = [helper.make_opsetid("", opset)] + [helper.make_opsetid(domain, 1)] * bool(domain)
     values = [helper.make_tensor_value_info(name, FLOAT, SHAPE) for name in "xy"]
-    graph = helper.make_graph(made, "g", values[:1], values[1:], stored)
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], stored)
     onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=10), path)
     return path
 

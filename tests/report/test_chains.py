@@ -45,27 +45,29 @@ findings = st.builds(
     st.lists(findings, max_size=12, unique_by=lambda reported: (reported.rule, reported.location.node_index)),
     st.data(),
 )
-def test_every_finding_is_listed_once_behind_its_cause(found: list[Diagnostic], data: st.DataObject) -> None:
-    places = [Cause(reported.rule, reported.location) for reported in found]
-    found = [
+def test_every_finding_is_listed_once_behind_its_cause(
+    diagnostics: list[Diagnostic], data: st.DataObject
+) -> None:
+    places = [Cause(reported.rule, reported.location) for reported in diagnostics]
+    diagnostics = [
         replace(entry, cause=data.draw(st.none() | st.sampled_from(places) if places else st.none()))
-        for entry in found
+        for entry in diagnostics
     ]
-    ordered = report_order(found)
-    assert sorted(map(repr, ordered)) == sorted(map(repr, found))
-    chained = chains(found)
+    ordered = report_order(diagnostics)
+    assert sorted(map(repr, ordered)) == sorted(map(repr, diagnostics))
+    chained = chains(diagnostics)
     assert [chain.stage.rank for chain in chained] == sorted(chain.stage.rank for chain in chained)
     for chain in chained:
         for behind in chain.following:
-            for item in behind.findings:
-                assert item.cause in {Cause(each.rule, each.location) for each in chain.findings}
+            for follower in behind.findings:
+                assert follower.cause in {Cause(each.rule, each.location) for each in chain.findings}
     assert report_order(ordered) == ordered
 
 
 @given(st.lists(findings, max_size=12))
-def test_without_causes_nothing_is_left_out(found: list[Diagnostic]) -> None:
-    errors = [entry for entry in found if entry.severity is Severity.ERROR]
-    kept = one_for_each_cause(found, lambda entry: entry.severity is Severity.ERROR)
+def test_without_causes_nothing_is_left_out(diagnostics: list[Diagnostic]) -> None:
+    errors = [entry for entry in diagnostics if entry.severity is Severity.ERROR]
+    kept = one_for_each_cause(diagnostics, lambda entry: entry.severity is Severity.ERROR)
     assert sorted(map(repr, kept)) == sorted(map(repr, errors))
 
 

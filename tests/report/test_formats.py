@@ -200,14 +200,14 @@ def test_sarif_links_to_what_there_is(monkeypatch: pytest.MonkeyPatch, validate:
     diagnostics = tuple(
         replace(diagnostic(0), rule=rule, source=Source(text, "")) for rule, text in cited.items()
     )
-    given = replace(
+    cited_outcome = replace(
         outcome(),
         files=(FileOutcome("m", "model", Target(), diagnostics),),
         pages=frozenset(cited) - {"acme/rule"},
     )
 
     def driver() -> dict[str, Any]:
-        written = json.loads(render("check", "sarif", given, None))
+        written = json.loads(render("check", "sarif", cited_outcome, None))
         validate("sarif", written)
         (run,) = written["runs"]
         assert isinstance(run["tool"]["driver"], dict)
@@ -226,6 +226,6 @@ def test_sarif_links_to_what_there_is(monkeypatch: pytest.MonkeyPatch, validate:
     }
     assert "informationUri" not in driver()
     monkeypatch.setattr("dlclint.report.sarif.check.REPOSITORY", "https://example.org/o/n")
-    page = f"https://example.org/o/n/blob/v{given.version}/docs/rules"
+    page = f"https://example.org/o/n/blob/v{cited_outcome.version}/docs/rules"
     own = {rule: f"{page}/{rule}.md" for rule in cited if rule != "acme/rule"}
     assert links() == {"acme/rule": thread, **own}  # no page of dlclint's is about a plugin's rule

@@ -53,8 +53,8 @@ def hostile_model(path: Path) -> Path:
         node.name = name
         node.input[:] = [names[tensor] for tensor in node.input]
         node.output[:] = [names[tensor] for tensor in node.output]
-    for item in (*model.graph.input, *model.graph.output):
-        item.name = names[item.name]
+    for value in (*model.graph.input, *model.graph.output):
+        value.name = names[value.name]
     onnx.save(model, path)
     return path
 
@@ -200,13 +200,13 @@ SCOPES = st.lists(st.lists(st.sampled_from("abc"), max_size=4).map(tuple), max_s
 @given(SCOPES, st.randoms(use_true_random=False))
 def test_blocks_hold_every_node_once_and_no_more_than_can_be_followed(scopes: list[Any], random: Any) -> None:
     sources = [tuple(random.sample(range(n), min(n, 2))) if n else () for n in range(len(scopes))]
-    made, homes = blocks_of(scopes, sources)
-    assert len(homes) == len(scopes) and made[0].parent == -1
-    assert all(0 <= block.parent < number for number, block in enumerate(made) if number)
-    members = [0] * len(made)
+    grouped, homes = blocks_of(scopes, sources)
+    assert len(homes) == len(scopes) and grouped[0].parent == -1
+    assert all(0 <= block.parent < number for number, block in enumerate(grouped) if number)
+    members = [0] * len(grouped)
     for home in homes:
         members[home] += 1
-    for block in made[1:]:
+    for block in grouped[1:]:
         members[block.parent] += 1
     assert max(members) <= blocks.MOST
     assert all(count > 1 for count in members[1:])

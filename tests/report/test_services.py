@@ -218,19 +218,19 @@ def several() -> Outcome:
     return Outcome("0", files, Severity.ERROR, {})
 
 
-@pytest.mark.parametrize("made", [several(), outcome(), Outcome("0", (), None, {})])
-def test_junit_against_its_schema(made: Outcome) -> None:
+@pytest.mark.parametrize("run_outcome", [several(), outcome(), Outcome("0", (), None, {})])
+def test_junit_against_its_schema(run_outcome: Outcome) -> None:
     assert hashlib.sha256(JUNIT.read_bytes()).hexdigest() == JUNIT_SHA256
     schema = xmlschema.XMLSchema(str(JUNIT))
-    text = render("check", "junit", made, None)
+    text = render("check", "junit", run_outcome, None)
     schema.validate(text)
     with pytest.raises(xmlschema.XMLSchemaValidationError):
         schema.validate(text.replace("testsuites", "suites"))
 
 
-@pytest.mark.parametrize("made", [several(), outcome(), Outcome("0", (), None, {})])
-def test_gitlab_against_its_schema(made: Outcome) -> None:
-    entries = json.loads(render("check", "gitlab", made, None))
+@pytest.mark.parametrize("run_outcome", [several(), outcome(), Outcome("0", (), None, {})])
+def test_gitlab_against_its_schema(run_outcome: Outcome) -> None:
+    entries = json.loads(render("check", "gitlab", run_outcome, None))
     jsonschema.validate(entries, GITLAB)
     prints = [entry["fingerprint"] for entry in entries]
     assert len(set(prints)) == len(prints)

@@ -20,20 +20,20 @@ MODEL = "g (float[1,3,4,4] x) => (float[1,3,4,4] y) { y = Sigmoid(x) }"
 
 
 def raw(size: int) -> Callable[[Path], Path]:
-    def made(folder: Path) -> Path:
+    def write_inputs(folder: Path) -> Path:
         np.zeros(size, np.float32).tofile(folder / "x.raw")
         (folder / "list.txt").write_text("x:=x.raw\n")
         return folder / "list.txt"
 
-    return made
+    return write_inputs
 
 
 def array(values: np.ndarray) -> Callable[[Path], Path]:
-    def made(folder: Path) -> Path:
+    def write_inputs(folder: Path) -> Path:
         np.save(folder / "x.npy", values)
         return folder / "x.npy"
 
-    return made
+    return write_inputs
 
 
 def missing(folder: Path) -> Path:
@@ -42,7 +42,7 @@ def missing(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("write_inputs", "says"),
     [
         (raw(5), "x"),
         (array(np.zeros((1, 3, 4), np.float32)), "x"),
@@ -58,14 +58,14 @@ def test_inputs_that_do_not_fit(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     command: str,
-    given: Callable[[Path], Path],
+    write_inputs: Callable[[Path], Path],
     says: str,
 ) -> None:
     path, file = saved(tmp_path, MODEL), tmp_path / "o.encodings"
     before = path.read_bytes()
     arguments = [
         "--inputs",
-        str(given(tmp_path)),
+        str(write_inputs(tmp_path)),
         "--emit-overrides",
         str(file),
         "--input-layout",

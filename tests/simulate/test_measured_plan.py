@@ -15,7 +15,7 @@ from simulated_networks import YOLO, inputs, saved, small_conv, unequal
 from dlclint.cli.main import main
 
 
-def given(path: Path, count: int = 3) -> str:
+def inputs_file(path: Path, count: int = 3) -> str:
     """A file of normal samples for a model."""
     rows = [inputs(path, seed) for seed in range(count)]
     file = path.with_suffix(".npz")
@@ -43,7 +43,7 @@ def test_every_choice_shows_predicted_and_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = small_conv(tmp_path)
-    report_json = report(path, capsys, "--soc", "sm8550", "--inputs", given(path))
+    report_json = report(path, capsys, "--soc", "sm8550", "--inputs", inputs_file(path))
     assert "3 of 3" not in report_json["inputs"]
     assert report_json["inputs"].startswith("3 samples of")
     shown = {advice["topic"]: advice["measured"] for advice in report_json["advice"] if advice["measured"]}
@@ -68,7 +68,7 @@ def test_every_choice_shows_predicted_and_measured(
 
 def test_scores_that_a_shared_grid_loses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, file = saved(tmp_path, YOLO), tmp_path / "o.encodings"
-    wanted = ("--soc", "sm8550", "--inputs", given(path), "--emit-overrides", str(file))
+    wanted = ("--soc", "sm8550", "--inputs", inputs_file(path), "--emit-overrides", str(file))
     report_json = report(path, capsys, *wanted)
     outputs = topic(report_json, "outputs")
     assert outputs["choice"] == "kept"
@@ -76,7 +76,7 @@ def test_scores_that_a_shared_grid_loses(tmp_path: Path, capsys: pytest.CaptureF
     assert report_json["activations"]["wide_by_overrides"] == ["out"]
     assert topic(report_json, "activations")["choice"] == "8 bits, 16 for 1"
     # The file holds the grids that were measured: simulated, it leaves what the plan says.
-    arguments = ["simulate", "--isolated", str(path), "--inputs", given(path), "--encodings", str(file)]
+    arguments = ["simulate", "--isolated", str(path), "--inputs", inputs_file(path), "--encodings", str(file)]
     assert main([*arguments, "--bias-bitwidth", "32", "--format", "json"]) == 0
     row = json.loads(capsys.readouterr().out)["files"][0]["engines"][0]["outputs"][0]
     assert row["sqnr"] == pytest.approx(outputs["measured"]["measured_db"], abs=0.05)
@@ -98,7 +98,7 @@ def test_measuring_takes_back_what_was_predicted(tmp_path: Path, capsys: pytest.
 
 def test_a_target_moves_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = small_conv(tmp_path)
-    wanted = ("--soc", "sm8550", "--inputs", given(path))
+    wanted = ("--soc", "sm8550", "--inputs", inputs_file(path))
     assert report(path, capsys, *wanted)["choice"]["act_bitwidth"] == 8
     report_json = report(path, capsys, *wanted, "--target", "45dB")
     activations = topic(report_json, "activations")
@@ -112,7 +112,7 @@ def test_a_target_moves_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_equalization_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = unequal(tmp_path)
-    report_json = report(path, capsys, "--runtime", "dsp", "--inputs", given(path))
+    report_json = report(path, capsys, "--runtime", "dsp", "--inputs", inputs_file(path))
     advice = topic(report_json, "CLE")
     assert advice["measured"]["measured_db"] > 3
     assert (advice["choice"], report_json["choice"]["cle"]) == ("yes", True)
@@ -128,7 +128,7 @@ def test_no_measurement_changes_what_the_sources_lack(
     weights = {name: (random.normal(0, 1, shape) * 40).astype(np.float32) for name, shape in shapes.items()}
     body = "g (float[1,1,3] x) => (float[1,1,1,4] y) { y = RNN<hidden_size=4>(x, w, r) }"
     path = saved(tmp_path, body, weights)
-    report_json = report(path, capsys, "--soc", "sm8550", "--inputs", given(path))
+    report_json = report(path, capsys, "--soc", "sm8550", "--inputs", inputs_file(path))
     advice = topic(report_json, "4-bit weights")
     assert abs(advice["measured"]["measured_db"] - advice["measured"]["predicted_db"]) > 3
     assert advice["measured"]["measured_db"] > 25
@@ -137,7 +137,7 @@ def test_no_measurement_changes_what_the_sources_lack(
 
 def test_people_see_both_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = small_conv(tmp_path)
-    wanted = ("--soc", "sm8550", "--inputs", given(path))
+    wanted = ("--soc", "sm8550", "--inputs", inputs_file(path))
     assert plan(path, *wanted) == 0
     text = capsys.readouterr().out
     assert "predicted" in text
@@ -154,22 +154,22 @@ def test_people_see_both_columns(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["--input-layout", "x", "nhwc"], "--input-layout goes with --inputs"),
         (["--inputs", "absent.npz"], "absent.npz"),
         (
-            ["--inputs", "GIVEN", "--float"],
+            ["--inputs", "INPUTS", "--float"],
             "--inputs measures what quantization costs, and --float asks for none",
         ),
         (
-            ["--inputs", "GIVEN", "--input-moments", "x", "0", "1"],
+            ["--inputs", "INPUTS", "--input-moments", "x", "0", "1"],
             "--inputs takes the place of --input-moments",
         ),
-        (["--inputs", "GIVEN", "--samples", "0"], "--samples 0: give a number of at least 1"),
-        (["--inputs", "GIVEN", "--agreement", "0.9"], "no output of the model holds scores"),
+        (["--inputs", "INPUTS", "--samples", "0"], "--samples 0: give a number of at least 1"),
+        (["--inputs", "INPUTS", "--agreement", "0.9"], "no output of the model holds scores"),
     ],
 )
 def test_bad_arguments(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
     path = saved(tmp_path, "g (float[1,4] x) => (float[1,4] y) { y = Relu(x) }")
-    words = [given(path) if word == "GIVEN" else word for word in arguments]
+    words = [inputs_file(path) if word == "INPUTS" else word for word in arguments]
     assert plan(path, "--soc", "sm8550", *words) == 2
     error = capsys.readouterr().err
     assert says in error

@@ -16,7 +16,7 @@ WRITTEN_OUT = """g (float[2,5] x) => (float[2,5] y) <int64[1] axes = {1}, int64[
 
 
 @pytest.mark.parametrize(
-    ("body", "shape", "found"),
+    ("body", "shape", "expected"),
     [
         ("g (float[2,5] x) => (float[2,5] y) { y = Softmax(x) }", (2, 5), Scores(1, 0, 5)),
         (WRITTEN_OUT, (2, 5), Scores(1, 0, 5)),
@@ -28,9 +28,9 @@ WRITTEN_OUT = """g (float[2,5] x) => (float[2,5] y) <int64[1] axes = {1}, int64[
         ("g (float[2,1] x) => (float[2,1] y) { y = Sigmoid(x) }", (2, 1), None),
     ],
 )
-def test_scores(tmp_path: Path, body: str, shape: tuple[int, ...], found: Scores | None) -> None:
+def test_scores(tmp_path: Path, body: str, shape: tuple[int, ...], expected: Scores | None) -> None:
     network = evaluator_of(saved(tmp_path, body)).network
-    assert score_tensor(network, network.outputs[0], len(shape), shape) == found
+    assert score_tensor(network, network.outputs[0], len(shape), shape) == expected
 
 
 def test_rows_of_a_classifier(tmp_path: Path) -> None:

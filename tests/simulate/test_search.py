@@ -349,7 +349,7 @@ def test_a_change_runs_only_what_follows_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reaching", "found"),
+    ("reaching", "expected"),
     [
         (range(99), 0),
         (range(1, 99), 1),
@@ -359,14 +359,14 @@ def test_a_change_runs_only_what_follows_it(tmp_path: Path) -> None:
         ((16, 5), 16),
     ],
 )
-def test_few_are_looked_for_from_below(reaching: Sequence[int], found: int) -> None:
+def test_few_are_looked_for_from_below(reaching: Sequence[int], expected: int) -> None:
     asked = []
 
     def reached(count: int) -> bool:
         asked.append(count)
         return count in reaching or count == 50
 
-    assert _fewest_of(50, reached) == found
+    assert _fewest_of(50, reached) == expected
     assert len(asked) <= 14
 
 

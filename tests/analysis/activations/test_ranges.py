@@ -93,23 +93,23 @@ class Network:
 
 
 def network() -> Network:
-    made = Network()
-    x = made.add("Relu", made.norm(made.conv("x")))
+    net = Network()
+    x = net.add("Relu", net.norm(net.conv("x")))
     skip = x
-    x = made.add("Clip", made.norm(made.conv(x)), made.weight(np.array(0.0)), made.weight(np.array(6.0)))
-    x = made.norm(made.conv(x, group=C))
-    x = made.add("Relu", made.add("Add", x, skip))
-    x = made.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
-    wide = made.norm(made.conv(x, "ConvTranspose", strides=[2, 2], output_padding=[1, 1]))
-    x = made.add("LeakyRelu", wide, alpha=0.2)
-    x = made.add("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
-    swish = made.add("HardSwish", made.norm(made.conv(x)))
-    gate = made.norm(made.conv(swish))
-    x = made.add("Mul", gate, made.add("Sigmoid", gate))
-    x = made.add("Concat", x, swish, axis=1)
-    x = made.add("Flatten", made.add("GlobalAveragePool", x))
-    made.add("Tanh", made.add("Gemm", x, made.weight(made.generator.normal(0, 0.2, (2 * C, 5)))))
-    return made
+    x = net.add("Clip", net.norm(net.conv(x)), net.weight(np.array(0.0)), net.weight(np.array(6.0)))
+    x = net.norm(net.conv(x, group=C))
+    x = net.add("Relu", net.add("Add", x, skip))
+    x = net.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    wide = net.norm(net.conv(x, "ConvTranspose", strides=[2, 2], output_padding=[1, 1]))
+    x = net.add("LeakyRelu", wide, alpha=0.2)
+    x = net.add("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
+    swish = net.add("HardSwish", net.norm(net.conv(x)))
+    gate = net.norm(net.conv(swish))
+    x = net.add("Mul", gate, net.add("Sigmoid", gate))
+    x = net.add("Concat", x, swish, axis=1)
+    x = net.add("Flatten", net.add("GlobalAveragePool", x))
+    net.add("Tanh", net.add("Gemm", x, net.weight(net.generator.normal(0, 0.2, (2 * C, 5)))))
+    return net
 
 
 def test_ranges_cover_and_are_not_far_off(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def entries(model: Path, name: str, by_channel: bool, bits: int) -> dict[str, An
     )
 
 
-def found(
+def reported_rules(
     model: Path, capsys: pytest.CaptureFixture[str], *report_json: dict[str, Any], options: str = "--quantize"
 ) -> dict[str, dict[str, Any]]:
     file = model.with_suffix(".encodings")
@@ -66,19 +66,19 @@ def found(
 
 
 def test_without_entries_the_options_count(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rules = found(model, capsys)
+    rules = reported_rules(model, capsys)
     assert "--use_per_channel_quantization" in rules["quantization/channel-spread"]["help"]
     assert "cle/pairs" in rules
 
 
 def test_entries_by_channel_need_no_advice(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rules = found(model, capsys, entries(model, "w", True, 8), entries(model, "v", True, 8))
+    rules = reported_rules(model, capsys, entries(model, "w", True, 8), entries(model, "v", True, 8))
     assert not rules.keys() & {"quantization/channel-spread", "quantization/bit-width"}
     assert not any(rule.startswith("cle/") for rule in rules)
 
 
 def test_an_entry_for_the_tensor_is_what_to_change(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rules = found(
+    rules = reported_rules(
         model, capsys, entries(model, "w", False, 8), options="--quantize --use-per-channel-quantization"
     )
     assert rules["quantization/channel-spread"]["help"] == (
@@ -87,8 +87,8 @@ def test_an_entry_for_the_tensor_is_what_to_change(model: Path, capsys: pytest.C
 
 
 def test_the_width_is_that_of_the_entry(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "quantization/bit-width" not in found(model, capsys, options="--quantize")
-    narrow = found(model, capsys, entries(model, "w", True, 4), entries(model, "v", True, 8))
+    assert "quantization/bit-width" not in reported_rules(model, capsys, options="--quantize")
+    narrow = reported_rules(model, capsys, entries(model, "w", True, 4), entries(model, "v", True, 8))
     assert narrow["quantization/bit-width"]["evidence"]["bitwidth"] == 4
     assert narrow["quantization/bit-width"]["evidence"]["weights"] == 1
 

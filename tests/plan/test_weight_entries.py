@@ -38,7 +38,9 @@ WEIGHTS = {
 }
 
 
-def given(version: str, names: str, activations: str = "", bits: int = 8, path: str = "given.json") -> str:
+def write_overrides(
+    version: str, names: str, activations: str = "", bits: int = 8, path: str = "overrides.json"
+) -> str:
     """An override file with a grid for each channel of some weights, and 16-bit entries of activations."""
     scales = {name: np.abs(WEIGHTS[name]).max(axis=(1, 2, 3)) / (2 ** (bits - 1) - 1) for name in names}
     half = 2 ** (bits - 1)
@@ -119,7 +121,7 @@ def names_in(path: str) -> set[str]:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_entries_hold(version: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
     free = planned(capsys, model)
-    held = planned(capsys, model, "--encodings", given(version, "w", bits=4))
+    held = planned(capsys, model, "--encodings", write_overrides(version, "w", bits=4))
     assert "1 of 2 weights has width and grid from the override file" in " ".join(held["notes"])
     by_weight = [{row["weight"]: row["chosen_db"] for row in plan["layers"]} for plan in (free, held)]
     assert by_weight[0]["v"] == by_weight[1]["v"]
@@ -128,12 +130,12 @@ def test_entries_hold(version: str, model: str, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_commands_take_the_file(version: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    held = planned(capsys, model, "--encodings", given(version, "wv"))["commands"]
+    held = planned(capsys, model, "--encodings", write_overrides(version, "wv"))["commands"]
     for family in ("snpe", "qairt"):
-        assert ["--quantization_overrides", "given.json"] in held[family][0]["options"]
+        assert ["--quantization_overrides", "overrides.json"] in held[family][0]["options"]
     assert ["--override_params"] in held["snpe"][1]["options"]
     assert ["--float_bitwidth", "32"] in held["qairt"][0]["options"]
-    Path("m.encodings").write_text(Path("given.json").read_text())
+    Path("m.encodings").write_text(Path("overrides.json").read_text())
     beside = planned(capsys, model)["commands"]["snpe"]
     assert ["--quantization_overrides", "m.encodings"] in beside[0]["options"]
     free = planned(capsys, model, "--float")["commands"]["snpe"]
@@ -145,11 +147,11 @@ def test_the_commands_take_the_file(version: str, model: str, capsys: pytest.Cap
 def test_the_file_that_is_written_holds_both(
     source: str, version: str, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = given(source, "w", "a")
+    file = write_overrides(source, "w", "a")
     emit = ("--emit-overrides", "o.json", "--encodings-version", version)
     held = planned(capsys, model, "--encodings", file, *emit)
     assert names_in("o.json") == {"w", "v", "a"}
-    assert "written from given.json: 2 tensors" in held["notes"]
+    assert "written from overrides.json: 2 tensors" in held["notes"]
     assert ["--quantization_overrides", "o.json"] in held["commands"]["snpe"][0]["options"]
     main(["check", "--isolated", "--format", "json", "--encodings", "o.json", "--select", "encodings", model])
     files = json.loads(capsys.readouterr().out)["files"]
@@ -165,9 +167,9 @@ def test_entries_of_the_same_version_stay_as_they_are(model: str, capsys: pytest
         "axis": 1,
         "block_size": 2,
     }
-    Path("given.json").write_text(json.dumps({"version": "2.0.0", "encodings": [blocks]}))
+    Path("overrides.json").write_text(json.dumps({"version": "2.0.0", "encodings": [blocks]}))
     emit = ("--emit-overrides", "o.json", "--encodings-version", "2.0.0")
-    planned(capsys, model, "--encodings", "given.json", *emit)
+    planned(capsys, model, "--encodings", "overrides.json", *emit)
     first, second = json.loads(Path("o.json").read_text())["encodings"]
     assert first == blocks and second["name"] == "v"
     main(
@@ -177,7 +179,7 @@ def test_entries_of_the_same_version_stay_as_they_are(model: str, capsys: pytest
             "--soc",
             "SM8550",
             "--encodings",
-            "given.json",
+            "overrides.json",
             *emit[:2],
             "--overwrite",
             model,
@@ -190,14 +192,14 @@ def test_entries_of_the_same_version_stay_as_they_are(model: str, capsys: pytest
 def test_what_has_no_entry_gets_the_width_of_what_has(
     version: str, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    held = planned(capsys, model, "--encodings", given(version, "wv", "ay", bits=4))
+    held = planned(capsys, model, "--encodings", write_overrides(version, "wv", "ay", bits=4))
     said = {advice["topic"]: advice for advice in held["advice"]}
     assert said["activations"]["choice"] == "16 bits"
     assert "as 2 of the 2 activations in the override file" in said["activations"]["reason"]
     assert said["weights"]["choice"] == "4 bits"
     assert "all 2 weights have width and grid from the override file" in said["weights"]["reason"]
     assert held["activations"]["total"] == 0
-    settled = planned(capsys, model, "--encodings", "given.json", "--act-bitwidth", "8")
+    settled = planned(capsys, model, "--encodings", "overrides.json", "--act-bitwidth", "8")
     assert {advice["topic"]: advice["choice"] for advice in settled["advice"]}["activations"] == "8 bits"
 
 
@@ -205,8 +207,18 @@ def test_what_is_wrong_with_the_file_stands_in_the_way(
     model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entry = {"name": "elsewhere", "output_dtype": "int8", "y_scale": 0.1}
-    Path("given.json").write_text(json.dumps({"version": "2.0.0", "encodings": [entry]}))
-    words = ["plan", "--isolated", "--format", "json", "--soc", "SM8550", "--encodings", "given.json", model]
+    Path("overrides.json").write_text(json.dumps({"version": "2.0.0", "encodings": [entry]}))
+    words = [
+        "plan",
+        "--isolated",
+        "--format",
+        "json",
+        "--soc",
+        "SM8550",
+        "--encodings",
+        "overrides.json",
+        model,
+    ]
     assert main(words) == 1
     assert "encodings/unknown-tensor" in {
         row["rule"] for row in json.loads(capsys.readouterr().out)["errors"]
@@ -214,7 +226,7 @@ def test_what_is_wrong_with_the_file_stands_in_the_way(
 
 
 def test_a_file_beside_is_replaced(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    given("2.0.0", "w", bits=4, path="m.encodings")
+    write_overrides("2.0.0", "w", bits=4, path="m.encodings")
     emit = ("--emit-overrides", "m.encodings", "--encodings-version", "2.0.0", "--overwrite")
     held = planned(capsys, model, *emit)
     assert not any("from the override file" in note for note in held["notes"])

@@ -22,7 +22,7 @@ def graph(tmp_path: Path, body: str) -> Graph:
     return read(saved(tmp_path, body)).graph
 
 
-def given(tmp_path: Path, body: str, name: str, **layouts: str) -> Samples:
+def samples_of(tmp_path: Path, body: str, name: str, **layouts: str) -> Samples:
     return from_path(tmp_path / name, graph(tmp_path, body), layouts)
 
 
@@ -31,7 +31,7 @@ def test_a_list_of_raw_files_in_nhwc(tmp_path: Path) -> None:
     image.tofile(tmp_path / "one.raw")
     (image + 1).tofile(tmp_path / "two.raw")
     (tmp_path / "list.txt").write_text("# layer\n% y\nx:=one.raw\n\ntwo.raw\n")
-    samples = given(tmp_path, IMAGE, "list.txt", x="nhwc")
+    samples = samples_of(tmp_path, IMAGE, "list.txt", x="nhwc")
     assert len(samples) == 2
     first, second = (sample["x"] for sample in samples)
     assert (first == image.transpose(0, 3, 1, 2)).all()
@@ -44,19 +44,19 @@ def test_several_inputs_on_a_line_in_any_order(tmp_path: Path) -> None:
     np.array([7, 8], np.float32).tofile(tmp_path / "b.raw")
     np.array([7, 8], np.int64).tofile(tmp_path / "b64.raw")
     (tmp_path / "list.txt").write_text("b:=b.raw a:=a.raw\na.raw b64.raw\n")
-    for sample in given(tmp_path, TWO, "list.txt"):
+    for sample in samples_of(tmp_path, TWO, "list.txt"):
         assert sample["a"].tolist() == [[0, 1, 2, 3]]
         assert (sample["b"].tolist(), sample["b"].dtype) == ([[7, 8]], np.int64)
 
 
 def test_arrays_and_folders(tmp_path: Path) -> None:
     np.save(tmp_path / "many.npy", np.zeros((5, 3, 4, 5), np.float32))
-    assert len(given(tmp_path, IMAGE, "many.npy")) == 5
+    assert len(samples_of(tmp_path, IMAGE, "many.npy")) == 5
     np.save(tmp_path / "one.npy", np.zeros((3, 4, 5), np.float64))
-    (sample,) = given(tmp_path, IMAGE, "one.npy")
+    (sample,) = samples_of(tmp_path, IMAGE, "one.npy")
     assert (sample["x"].shape, sample["x"].dtype) == ((1, 3, 4, 5), np.float32)
     np.savez(tmp_path / "two.npz", a=np.ones((3, 4)), b=np.ones((1, 2), np.int32))
-    assert len(given(tmp_path, TWO, "two.npz")) == 3
+    assert len(samples_of(tmp_path, TWO, "two.npz")) == 3
     folder = tmp_path / "inputs"
     folder.mkdir()
     for position in range(2):
@@ -67,7 +67,7 @@ def test_arrays_and_folders(tmp_path: Path) -> None:
 
 def test_at_most_so_many_spread_over_all(tmp_path: Path) -> None:
     np.save(tmp_path / "many.npy", np.arange(8, dtype=np.float32).reshape(8, 1, 1, 1) * np.ones((8, 3, 4, 5)))
-    samples = given(tmp_path, IMAGE, "many.npy").first(3)
+    samples = samples_of(tmp_path, IMAGE, "many.npy").first(3)
     assert [float(sample["x"].max()) for sample in samples] == [0.0, 2.0, 5.0]
     assert "(3 of 8, spread evenly)" in samples.words
 
@@ -89,7 +89,7 @@ def test_bad_lists(tmp_path: Path, name: str, content: str | None, says: str) ->
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(BadInput, match=says):
-        list(given(tmp_path, IMAGE, name))
+        list(samples_of(tmp_path, IMAGE, name))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_bad_lists(tmp_path: Path, name: str, content: str | None, says: str) ->
 def test_bad_arrays(tmp_path: Path, values: np.ndarray, says: str) -> None:
     np.save(tmp_path / "x.npy", values)
     with pytest.raises(BadInput, match=says):
-        list(given(tmp_path, IMAGE, "x.npy"))
+        list(samples_of(tmp_path, IMAGE, "x.npy"))
 
 
 def test_bad_files(tmp_path: Path) -> None:
@@ -113,15 +113,15 @@ def test_bad_files(tmp_path: Path) -> None:
     np.zeros(59, np.float32).tofile(tmp_path / "x.raw")
     for name, says in (("x.npy", "not an .npy file"), ("x.npz", "not an .npz file"), ("x.raw", "has 236")):
         with pytest.raises(BadInput, match=says):
-            list(given(tmp_path, IMAGE, name, x="nchw"))
+            list(samples_of(tmp_path, IMAGE, name, x="nchw"))
     np.save(tmp_path / "half.npy", np.full((1, 2), 0.5))
     (tmp_path / "list.txt").write_text("a:=a.npy b:=half.npy")
     np.save(tmp_path / "a.npy", np.zeros((1, 4)))
     with pytest.raises(BadInput, match="int64 and the file holds fractions"):
-        list(given(tmp_path, TWO, "list.txt"))
+        list(samples_of(tmp_path, TWO, "list.txt"))
     np.save(tmp_path / "pickled.npy", np.array([{}]), allow_pickle=True)
     with pytest.raises(BadInput, match=r"not an \.npy file"):
-        list(given(tmp_path, IMAGE, "pickled.npy"))
+        list(samples_of(tmp_path, IMAGE, "pickled.npy"))
 
 
 def test_random_inputs_are_the_same_for_a_seed(tmp_path: Path) -> None:
