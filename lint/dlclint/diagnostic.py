@@ -9,8 +9,9 @@ from __future__ import annotations
 import enum
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
+from itertools import islice
 
 from dlclint_schemas.record import record
 
@@ -252,6 +253,13 @@ def plain(text: str, limit: int = 200) -> str:
 def counted(count: int, noun: str, rest: str = "") -> str:
     """A number with its noun, such as `1 node` and `2 nodes`; `rest` follows the noun."""
     return f"{count} {noun}{'s' * (count != 1)}{f' {rest}' if rest else ''}"
+
+
+def first_few(texts: Iterable[str], total: int, most: int = 3, separator: str = ", ") -> str:
+    """The first `most` of `total` texts, and how many more there are, such as `a, b, c and 4 more`."""
+    named = list(islice(texts, most))
+    end = "" if separator == ", " else separator.rstrip()
+    return separator.join(named) + (f"{end} and {total - len(named)} more" if total > len(named) else "")
 
 
 def size_text(count: int) -> str:

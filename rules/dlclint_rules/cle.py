@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from dlclint.diagnostic import About, Confidence, Safety, Severity, counted
+from dlclint.diagnostic import About, Confidence, Safety, Severity, counted, first_few
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, Place, rule
 from dlclint.target import Runtime
@@ -146,14 +146,13 @@ def _left_out(
     if not stops:
         return
     causes = Counter(stop.at for stop in stops).most_common()
-    shown = ", ".join(f"{at} ({count} times)" if count > 1 else at for at, count in causes[:4])
-    more = f" and {len(causes) - 4} more" if len(causes) > 4 else ""
+    named = (f"{at} ({count} times)" if count > 1 else at for at, count in causes)
     within = _extended(context).paired
     reached = sum(stop.conv.key in within for stop in stops)
     if reached:
         help += f"{'; ' if help else ''}dlclint equalize --extended takes {reached} of them"
     yield Finding(
-        f"CLE leaves out {counted(len(stops), 'convolution')}: {why} {shown}{more}",
+        f"CLE leaves out {counted(len(stops), 'convolution')}: {why} {first_few(named, len(causes), 4)}",
         Severity.INFO,
         sources.CLE,
         help=help,

@@ -13,7 +13,7 @@ from dlclint.analysis.folding import folded_nodes
 from dlclint.analysis.matching.computed import find_computed
 from dlclint.analysis.matching.norm_axes import spelled_norms, trailing
 from dlclint.analysis.matching.terms import other_operand, sole_reader
-from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted
+from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted, first_few
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import INT32_INDICES, RESIZERS, SIZING_ROLES
 from dlclint.rule import Finding, ModelContext, Place, rule
@@ -364,7 +364,7 @@ def wide_inputs(context: ModelContext) -> Iterator[Finding]:
             and not (kind == "input" and steers_only(graph, name, SIZING_ROLES))
         ]
         if wide:
-            shown = ", ".join(map(repr, wide[:4])) + (f" and {len(wide) - 4} more" if len(wide) > 4 else "")
+            shown = first_few(map(repr, wide), len(wide), 4)
             raw = "write" if kind == "input" else "read"
             yield Finding(
                 f"{counted(len(wide), kind)} of type int64 become{'s' * (len(wide) == 1)} int32: {shown}",

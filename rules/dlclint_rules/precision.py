@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dlclint.analysis.precision import OpPrecision, Precision, entry_precisions, has_bias
 from dlclint.analysis.roles import weight_uses
-from dlclint.diagnostic import About, Confidence, Severity, Source
+from dlclint.diagnostic import About, Confidence, Severity, Source, first_few
 from dlclint.model.op_facts import WEIGHTED_OPS
 from dlclint.rule import EncodingsContext, Finding, Subject, rule
 from dlclint.target import Runtime
@@ -225,7 +225,8 @@ def int32_incomplete(context: EncodingsContext) -> Iterator[Finding]:
     def finding(hit: tuple[OpPrecision, list[str], list[str]]) -> Finding:
         op, have, lack = hit
         unplaced = Finding(
-            f"{op.node.op_type}: {have[0]!r} is overridden to int32, {', '.join(map(repr, lack[:3]))} is not",
+            f"{op.node.op_type}: {have[0]!r} is overridden to int32,"
+            f" {first_few(map(repr, lack), len(lack))} {'is' if len(lack) == 1 else 'are'} not",
             Severity.ERROR,
             INT32,
             help="give every input and output of the op an int32 override",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dlclint.analysis.lengths import sizing_inputs
-from dlclint.diagnostic import About, Confidence, Severity, Source, counted
+from dlclint.diagnostic import About, Confidence, Severity, Source, counted, first_few
 from dlclint.model.contradictions import operand_texts
 from dlclint.model.dimensions import NOTHING
 from dlclint.model.graph import Graph, Node
@@ -56,8 +56,7 @@ def what_waits(context: ModelContext) -> str:
 def open_texts(context: ModelContext) -> str:
     """The open inputs with their types, the first four by name."""
     graph, names = context.view.model.graph, context.view.lengths.open_inputs
-    shown = [f"{name!r} ({graph.type_of(name) or 'no type'})" for name in names[:4]]
-    return ", ".join(shown) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    return first_few((f"{name!r} ({graph.type_of(name) or 'no type'})" for name in names), len(names), 4)
 
 
 def only_the_batch_is_open(context: ModelContext) -> bool:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import dlclint.report
 from dlclint.analysis.subnets import Border, Costliest, Partition, Subnet
 from dlclint.analysis.support import Blocker, RuntimeSupport, SupportMatrix
-from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source, plain
+from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, Source, first_few, plain
 from dlclint.outcome import FileOutcome, ModelSummary, Outcome
 from dlclint.report.json.check import check_report
 from dlclint.report.render import FORMATS, render
@@ -229,3 +229,14 @@ def test_sarif_links_to_what_there_is(monkeypatch: pytest.MonkeyPatch, validate:
     page = f"https://example.org/o/n/blob/v{cited_outcome.version}/docs/rules"
     own = {rule: f"{page}/{rule}.md" for rule in cited if rule != "acme/rule"}
     assert links() == {"acme/rule": thread, **own}  # no page of dlclint's is about a plugin's rule
+
+
+def test_the_first_few() -> None:
+    texts = ["a", "b", "c", "d", "e"]
+    assert first_few(texts, 5) == "a, b, c and 2 more"
+    assert first_few(texts[:3], 3) == "a, b, c"
+    assert first_few([], 0) == ""
+    # After a sentence of its own, a comma would join the number with the last one.
+    assert first_few(texts, 5, 1, "; ") == "a; and 4 more"
+    # What is not named counts, whether or not its text is known.
+    assert first_few(iter(texts[:1]), 7, 2) == "a and 6 more"

@@ -25,7 +25,7 @@ from dlclint.cli.jobs import (
     tell_broken_plugins,
 )
 from dlclint.cli.output import OutputFile, draws, further_reports, guard
-from dlclint.diagnostic import Severity, plain
+from dlclint.diagnostic import Severity, first_few, plain
 from dlclint.engine.job import Job
 from dlclint.engine.registry import ENCODINGS_GROUP, GROUP
 from dlclint.engine.run import run
@@ -185,10 +185,9 @@ def _fetched(jobs: list[Job]) -> list[Job]:
     """The jobs whose files are present; one line names the files that Git LFS has not fetched."""
     pointers = [plain(str(job.path), 200) for job in jobs if is_lfs_pointer(job.path)]
     if pointers:
-        more = f" and {len(pointers) - 3} more" if len(pointers) > 3 else ""
         print(
             f"dlclint: note: not linted, because Git LFS has not fetched them (git lfs pull): "
-            f"{', '.join(pointers[:3])}{more}",
+            f"{first_few(pointers, len(pointers))}",
             file=sys.stderr,
         )
     return [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, counted, plain
+from dlclint.diagnostic import Confidence, Diagnostic, Location, Severity, counted, first_few, plain
 from dlclint.engine.job import Job, Named
 from dlclint.engine.registry import suggest
 from dlclint.model.dimensions import Dimensions
@@ -80,7 +80,7 @@ def _symbols(model: Model) -> tuple[str, ...]:
 
 def _advice(named: Named, known: Sequence[str]) -> str:
     near = suggest(named.name, set(known)).lstrip("; ")
-    listed = ", ".join(known[:_SHOWN]) + (f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else "")
+    listed = first_few(known, len(known), _SHOWN)
     if named.option == "--define-symbol":
         has = f"its symbols are {listed}" if known else "its inputs have no symbols"
     else:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dlclint.chains import report_order
-from dlclint.diagnostic import Diagnostic, Severity
+from dlclint.diagnostic import Diagnostic, Severity, first_few
 from dlclint.engine.job import Job
 from dlclint.outcome import Answer, ChipVerdict, FileOutcome, ModelVerdict, Unlisted
 from dlclint.target import Target
@@ -51,15 +51,10 @@ def _findings(targets: Sequence[Target], outcomes: Sequence[FileOutcome]) -> tup
         times = -(-len(items) // len(chips))
         finding = items[0]
         if not every:
-            message = f"{finding.message} (only on {_listed(chips)})"
+            message = f"{finding.message} (only on {first_few(chips, len(chips), _NAMED)})"
             finding = replace(finding, message=message, socs=tuple(chips))
         diagnostics += [finding] * times
     return report_order(diagnostics)
-
-
-def _listed(chips: Sequence[str]) -> str:
-    rest = len(chips) - _NAMED
-    return ", ".join(chips[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _name(target: Target) -> str:

@@ -13,7 +13,7 @@ from dlclint.analysis.options import dimension_words, shape_options, soc_word, t
 from dlclint.analysis.support import DlcHandling, SupportMatrix, dlc_handling
 from dlclint.analysis.view import ModelView
 from dlclint.chains import one_for_each_cause
-from dlclint.diagnostic import STOPS, About, Diagnostic, Severity, counted, plain
+from dlclint.diagnostic import STOPS, About, Diagnostic, Severity, counted, first_few, plain
 from dlclint.engine.job import Job
 from dlclint.engine.names import fitting
 from dlclint.engine.rules import CollectedFinding
@@ -89,8 +89,7 @@ def _converts(findings: Sequence[Diagnostic]) -> Answer:
 
 
 def _first_of(findings: Sequence[Diagnostic]) -> str:
-    rest = len(findings) - 1
-    return f"{findings[0].message}{f'; and {rest} more' if rest else ''}"
+    return first_few((finding.message for finding in findings), len(findings), 1, "; ")
 
 
 def _runs(

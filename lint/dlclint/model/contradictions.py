@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import onnx
 
 from dlclint.contained.guard import Ended
+from dlclint.diagnostic import first_few
 from dlclint.model.attributes import DOMAINS, input_parameters
 from dlclint.model.evaluation.values import Value
 from dlclint.model.graph import Graph, Model, Node
@@ -164,4 +165,4 @@ def operand_texts(node: Node) -> str:
     """A node's inputs with their types, such as `'x' float[1,3], 'w' float[5]`."""
     graph: Graph = node.graph
     shown = [f"{name!r} {graph.type_of(name) or 'of unknown type'}" for name in node.inputs if name]
-    return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
+    return first_few(shown, len(shown), 4)

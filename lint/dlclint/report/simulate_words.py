@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from dlclint.diagnostic import counted, size_text
+from dlclint.diagnostic import counted, first_few, size_text
 from dlclint.simulate.outcome import (
     Departure,
     EngineResult,
@@ -13,7 +13,6 @@ from dlclint.simulate.outcome import (
     PartRow,
     SearchOutcome,
     Simulation,
-    tensors_text,
 )
 
 RANDOM = "random inputs, so these are not figures of accuracy: give real ones with --inputs"
@@ -98,7 +97,7 @@ def largest(row: OutputRow) -> str:
 
 def part(row: PartRow) -> str:
     """The quality of a part of an output with parts of different ranges."""
-    who = f"{tensors_text(row.tensors)} (up to {row.magnitude:.3g})"
+    who = f"{first_few(row.tensors, len(row.tensors))} (up to {row.magnitude:.3g})"
     before = "" if row.before is None else f", {with_unit(row.before)} before"
     if row.zero:
         return f"{who}: every value becomes 0 on the grid of {row.join}{before}"
@@ -112,7 +111,7 @@ def worst_name(engine: EngineResult) -> str:
     if not rows or engine.worst is None:
         return ""
     value, part, row = min(rows, key=lambda item: item[0])
-    return f"{tensors_text(part.tensors)} in {row.tensor}" if value <= engine.worst else ""
+    return f"{first_few(part.tensors, len(part.tensors))} in {row.tensor}" if value <= engine.worst else ""
 
 
 def output_cells(row: OutputRow) -> tuple[str, ...]:

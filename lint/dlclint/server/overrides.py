@@ -21,7 +21,7 @@ from lsprotocol.types import (
 )
 
 from dlclint.analysis.view import ModelView
-from dlclint.diagnostic import Safety, plain
+from dlclint.diagnostic import Safety, first_few, plain
 from dlclint.encodings.document import EncodingsDocument
 from dlclint.encodings.edits import apply_to_document, splices
 from dlclint.encodings.reading import read_bytes
@@ -178,8 +178,7 @@ class OpenOverrides:
         yield f"{code(str(kind)) if kind is not None else 'of unknown type'}, {origin}"
         readers = graph.consumers(name)
         if readers:
-            more = f" and {len(readers) - 5} more" if len(readers) > 5 else ""
-            yield f"read by {', '.join(map(_node, readers[:5]))}{more}"
+            yield f"read by {first_few(map(_node, readers), len(readers), 5)}"
         statistics = self.view.weights.statistics(graph, name) if name in graph.initializers else None
         if statistics is not None:
             yield f"real range {statistics.minimum:.6g} to {statistics.maximum:.6g}"

@@ -19,7 +19,7 @@ from dlclint.confirm.process import Backend
 from dlclint.confirm.question import Question
 from dlclint.confirm.reasons import CONFIGURED, failure_reason, provider_reason, validator_reason
 from dlclint.confirm.socs import AskedSoc
-from dlclint.diagnostic import plain
+from dlclint.diagnostic import first_few, plain
 from dlclint.model.op_facts import QDQ
 from dlclint.simulate.evaluating import Evaluator, TensorValues
 from dlclint.simulate.inputs.samples import Sample, Samples
@@ -162,8 +162,8 @@ def _refusal(error: str, log: BackendLog, steps: Sequence[Step]) -> str:
         if step is not None:
             refused[f"{_text(step)}: compiling finds no implementation"] = None
     if refused:
-        more = f" and {len(refused) - 3} more" if len(refused) > 3 else ""
-        return plain(f"HTP does not take the whole model: {'; '.join(list(refused)[:3])}{more}", 600)
+        named = first_few(refused, len(refused), separator="; ")
+        return plain(f"HTP does not take the whole model: {named}", 600)
     reason = failure_reason(error, log) or "the backend gave no outputs and no reason"
     return plain(re.sub(r"'?dlclint_0_(\d+)_\w*'?", lambda m: _named(m[1], steps), reason), 400)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,6 @@ from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
     from dlclint.analysis.drawing.model import Drawing
-
-
-def tensors_text(names: Sequence[str]) -> str:
-    """Names of a part's tensors, the first few of many."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 @record

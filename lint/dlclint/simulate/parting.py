@@ -16,11 +16,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from dlclint.diagnostic import plain
+from dlclint.diagnostic import first_few, plain
 from dlclint.model.tensors import Array
 from dlclint.simulate.evaluating import Evaluator, TensorValues
 from dlclint.simulate.measuring import Error
-from dlclint.simulate.outcome import tensors_text
 from dlclint.simulate.parts import Piece, PieceErrors, joined_piece
 from dlclint.simulate.scheme import Scheme
 from dlclint_schemas.record import record
@@ -97,7 +96,7 @@ class BothEngines:
             pairs = zip(self.parts[0].parts(name), self.parts[1].parts(name), strict=True)
             for (part, before), (_, after) in pairs:
                 piece = joined_piece(part, self.pieces[name])
-                text = plain(f"{tensors_text(part.tensors)} in {name}")
+                text = plain(f"{first_few(part.tensors, len(part.tensors))} in {name}")
                 found.append((_apart(before, after), Figure(name, text, piece)))
         if not found:
             return None

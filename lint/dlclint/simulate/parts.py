@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from dlclint.diagnostic import first_few
 from dlclint.model.op_facts import BROADCASTING, ELEMENTWISE_UNARY, MOVES, MOVES_ONE, UNCHANGED
 from dlclint.model.tensors import Array
 from dlclint.simulate.assigning import FIXED
@@ -19,7 +20,6 @@ from dlclint.simulate.evaluating import Evaluator, TensorValues
 from dlclint.simulate.inputs.samples import Sample
 from dlclint.simulate.measuring import Error
 from dlclint.simulate.network import Step
-from dlclint.simulate.outcome import tensors_text
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
@@ -189,7 +189,7 @@ class Part:
 
     def __str__(self) -> str:
         """A text such as `scores in output0`."""
-        return f"{tensors_text(self.tensors)} in {self.output}"
+        return f"{first_few(self.tensors, len(self.tensors))} in {self.output}"
 
 
 def unlike_parts(output: str, pieces: Sequence[Piece], magnitudes: Sequence[float]) -> tuple[Part, ...]:

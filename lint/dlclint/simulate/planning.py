@@ -24,7 +24,7 @@ from dlclint.analysis.plan.model import (
 )
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.noise import decibels
-from dlclint.diagnostic import counted, plain
+from dlclint.diagnostic import counted, first_few, plain
 from dlclint.encodings.convert import Overrides
 from dlclint.encodings.document import EncodingsDocument
 from dlclint.simulate.assigning import Settings, assign
@@ -400,10 +400,10 @@ class _Work:
         position, _ = _position(self.plan.advice, Topic.OUTPUTS)
         rows = list(self._rows())
         kept = self.goal.reached(value)
-        named = "; ".join(_row(row) for row in sorted(rows, key=lambda row: row.sqnr)[:3])
-        more = f"; and {len(rows) - 3} more" if len(rows) > 3 else ""
+        worst = sorted(rows, key=lambda row: row.sqnr)
+        named = first_few(map(_row, worst), len(worst), separator="; ")
         lost = "" if kept else f"; short of {self.goal}: dlclint simulate --target searches further"
-        reason = f"measured: {named}{more}{lost}; predicted without data: {said.choice}, {said.reason}"
+        reason = f"measured: {named}{lost}; predicted without data: {said.choice}, {said.reason}"
         measured_decision = MeasuredDecision(
             "worst output as planned", predicted, _finite(value.sqnr), MEASUREMENT
         )

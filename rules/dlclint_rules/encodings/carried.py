@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from dlclint.diagnostic import Confidence, Severity, Source
+from dlclint.diagnostic import Confidence, Severity, Source, first_few
 from dlclint.encodings.document import Layout
 from dlclint.model.op_facts import WEIGHTED_OPS
 from dlclint.rule import EncodingsContext, Finding
@@ -57,8 +57,9 @@ def _parts(context: EncodingsContext, encoded: frozenset[str]) -> Iterator[Findi
     def finding(parts: list[Leak]) -> Finding:
         leak = parts[0]
         ops = Counter(node.op_type for node in leak.nodes).most_common()
-        named = ", ".join(f"{count} {op}" if count > 1 else op for op, count in ops[:_NAMED])
-        named += f" and {sum(count for _, count in ops[_NAMED:])} more" if ops[_NAMED:] else ""
+        texts = (f"{count} {op}" if count > 1 else op for op, count in ops)
+        rest = sum(count for _, count in ops[_NAMED:])
+        named = first_few(texts, len(ops[:_NAMED]) + rest, _NAMED)
         times = f" in {len(parts)} places, first here," if len(parts) > 1 else ""
         verb = "stay" if len(leak.nodes) > 1 else "stays"
         return Finding(

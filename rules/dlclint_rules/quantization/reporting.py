@@ -8,7 +8,7 @@ from typing import Any
 
 from dlclint.analysis.shared import short
 from dlclint.analysis.weights.store import ConvertedWeight
-from dlclint.diagnostic import About, Source, counted
+from dlclint.diagnostic import About, Source, counted, first_few
 from dlclint.rule import ModelContext, Subject, rule
 from dlclint.target import Runtime, Target
 
@@ -28,11 +28,8 @@ def option(tool: str, name: str) -> Source:
 
 def others(texts: Iterable[str], total: int) -> str:
     """`; then a, b and 4 more` for the layers after the worst."""
-    named = list(texts)[: NAMED - 1]
-    if not named:
-        return ""
-    left = total - 1 - len(named)
-    return f"; then {', '.join(named)}" + (f" and {left} more" if left else "")
+    named = list(texts)
+    return f"; then {first_few(named, total - 1, NAMED - 1)}" if named else ""
 
 
 def in_weights(

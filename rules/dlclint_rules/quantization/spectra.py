@@ -8,7 +8,7 @@ from dataclasses import replace
 from dlclint.analysis.roles import layer_name
 from dlclint.analysis.shared import short
 from dlclint.analysis.spectra import Spectrum, find_spectra, float_is_open
-from dlclint.diagnostic import About, Confidence, Severity, Source
+from dlclint.diagnostic import About, Confidence, Severity, Source, first_few
 from dlclint.rule import Finding, ModelContext
 from dlclint_rules.quantization.reporting import LISTED, QUANTIZATION, is_quantized, quantization_rule
 
@@ -59,11 +59,8 @@ def _words(of: Spectrum) -> str:
     if of.transform is not None:
         noun = f"the squares of what {of.transform.op_type} {short(layer_name(of.transform))} makes"
         whose = "its"
-    named = [short(name) for name in of.tensors[:_NAMED]]
-    rest = len(of.tensors) - len(named)
-    return f"{noun} span twice {whose} decibels, more than 8 or 16 bits can represent: {', '.join(named)}" + (
-        f" and {rest} more" if rest else ""
-    )
+    named = first_few(map(short, of.tensors), len(of.tensors), _NAMED)
+    return f"{noun} span twice {whose} decibels, more than 8 or 16 bits can represent: {named}"
 
 
 def _remedy(context: ModelContext, of: Spectrum) -> str:

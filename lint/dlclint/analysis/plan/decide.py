@@ -38,7 +38,7 @@ from dlclint.analysis.plan.settings import (
 from dlclint.analysis.spectra import Spectrum, find_spectra, float_is_open
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.store import distinct, home
-from dlclint.diagnostic import counted
+from dlclint.diagnostic import counted, first_few
 from dlclint.model.op_facts import QDQ, QOPERATORS
 from dlclint.model.types import is_float
 from dlclint.target import Runtime
@@ -201,8 +201,7 @@ def _spectra(spectra: list[Spectrum], in_float: tuple[str, ...]) -> list[Advice]
     """What to do about spectra inside the graph."""
     if not spectra:
         return []
-    ends = ", ".join(repr(spectrum.root.output(0)) for spectrum in spectra[:3])
-    ends += f" and {len(spectra) - 3} more" if len(spectra) > 3 else ""
+    ends = first_few((repr(spectrum.root.output(0)) for spectrum in spectra), len(spectra))
     cut = f"cut the model after {ends}"
     if in_float:
         cut += f", or keep {counted(len(in_float), 'tensor')} float"

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import onnx
 
 from dlclint.analysis.layout import image_tensors
+from dlclint.diagnostic import first_few
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import CONVOLUTIONS, GLOBAL_POOLS, POOLS
 from dlclint.target import Target
@@ -161,7 +162,7 @@ def notes(graph: Graph, sources: tuple[SourceInput, ...], target: Target) -> lis
     turned = [source for source in sources if snpe_reads(source).shape != qairt_reads(source).shape]
     if turned:
         one = turned[0]
-        named = f"{one.name!r}" + (f" and {len(turned) - 1} more" if len(turned) > 1 else "")
+        named = first_few([repr(one.name)], len(turned), 1)
         sentences.append(
             f"one set of raw files cannot serve both: SNPE reads {named} as {snpe_reads(one).layout}"
             f" ({','.join(snpe_reads(one).shape)}), QAIRT as the model has it, {one.layout}"
@@ -232,7 +233,7 @@ def _become(kind: str, names: list[str]) -> str:
 
 
 def _named(names: list[str]) -> str:
-    return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return first_few(map(repr, names), len(names))
 
 
 def _about_unused(unused: tuple[str, ...], target: Target) -> str:

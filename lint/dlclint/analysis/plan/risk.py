@@ -15,12 +15,11 @@ from dlclint.analysis.plan.model import Advice, Choice, LayerFigures, Topic
 from dlclint.analysis.spectra import Spectrum
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.noise import decibels
-from dlclint.diagnostic import counted
+from dlclint.diagnostic import counted, first_few
 from dlclint.model.types import is_float
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
-_NAMED = 3
 """Outputs that are named; further ones are only counted."""
 
 
@@ -61,9 +60,9 @@ def output_risk(
     # Where most of the path has no figure the sum is a bound and not a prediction.
     known = {"predicted_db": worst} if worst < float("inf") and 2 * judged >= length > 0 else {}
     if behind:
-        named = "; ".join(f"{name!r}: {why}" for name, why in list(behind.items())[:_NAMED])
-        more = f"; and {len(behind) - _NAMED} more" if len(behind) > _NAMED else ""
-        reason = f"may be lost with {at}: {named}{more}"
+        texts = (f"{name!r}: {why}" for name, why in behind.items())
+        named = first_few(texts, len(behind), separator="; ")
+        reason = f"may be lost with {at}: {named}"
         return Advice(
             Topic.OUTPUTS, "at risk", reason, {"at_risk": len(behind), "outputs": len(outputs), **known}
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TextIO
 
+from dlclint.diagnostic import first_few
 from dlclint.outcome import Answer, FileOutcome, ModelVerdict, Outcome
 from dlclint.report.chips import HEAD, chip_rows
 from dlclint.report.counts import count_line, file_counts, unlisted_line
@@ -120,8 +121,6 @@ def _runtime(row: RuntimeSupport) -> tuple[str, ...]:
 
 def _blockers(row: RuntimeSupport) -> str:
     named = [
-        blocker.op if blocker.nodes == 1 else f"{blocker.op} x{blocker.nodes}"
-        for blocker in row.blockers[:_BLOCKERS]
+        blocker.op if blocker.nodes == 1 else f"{blocker.op} x{blocker.nodes}" for blocker in row.blockers
     ]
-    rest = len(row.blockers) - _BLOCKERS
-    return ", ".join(named) + (f" and {rest} more" if rest > 0 else "")
+    return first_few(named, len(named), _BLOCKERS)

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from dlclint.diagnostic import counted, plain
+from dlclint.diagnostic import counted, first_few, plain
 from dlclint.model.op_facts import CONVOLUTIONS, Role
 from dlclint.simulate.assigning import Settings, assign, fixed_grid, second_grid, second_inputs, weight_grid
 from dlclint.simulate.limits import fit_ranges
@@ -288,7 +288,7 @@ class SearchState:
             again = self.trials.value(f"outputs {_digest([tuple(fewer)])}", narrower)
             if fewer and self.goal.reached(again):
                 able, wide, value = fewer, narrower, again
-        names = ", ".join(able[:4]) + (f" and {len(able) - 4} more" if len(able) > 4 else "")
+        names = first_few(able, len(able), 4)
         self._row(f"16 bits for {counted(len(able), 'grid')} of outputs: {names}", value, kept, wide, 0)
         if kept:
             self.scheme, self.value = wide, value
@@ -388,8 +388,7 @@ class SearchState:
         if floated is None or not floated.leaders:
             return whole, best
         self._floated = floated.leaders
-        names = ", ".join(floated.leaders[:4])
-        names += f" and {len(floated.leaders) - 4} more" if len(floated.leaders) > 4 else ""
+        names = first_few(floated.leaders, len(floated.leaders), 4)
         what_for = f"float16 for what makes {counted(len(floated.leaders), 'grid')}: {names}"
         self._row(f"{what_for}; every other activation at 16 bits", floated.value, False, floated.scheme, 0)
         return floated.scheme, floated.value
@@ -426,7 +425,7 @@ class SearchState:
                     break
             size //= 2
         self.scheme, self.value = scheme, value
-        names = ", ".join(kept[:4]) + (f" and {len(kept) - 4} more" if len(kept) > 4 else "")
+        names = first_few(kept, len(kept), 4)
         more = f", float16 for {len(self._floated)}" if self._floated else ""
         self._row(
             f"16 bits for {counted(len(kept), 'grid')}: {names or 'none'}{more}", value, True, scheme, 0
