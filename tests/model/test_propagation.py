@@ -68,6 +68,11 @@ def test_shape_arithmetic_as_exporters_write_it_stays_small(tmp_path: Path) -> N
     assert is_small(nodes, tmp_path)
 
 
+@pytest.mark.parametrize("op", ["Reshape", "Expand", "Tile", "Concat", "Add", "Gather", "Cast"])
+def test_damaged_nodes_without_inputs_stay_small(op: str, tmp_path: Path) -> None:
+    assert is_small([helper.make_node(op, [], ["z"])], tmp_path)
+
+
 def test_evaluation_ends_with_its_budget(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

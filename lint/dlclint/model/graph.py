@@ -454,7 +454,7 @@ class Model:
 
     def is_function(self, node: Node) -> bool:
         """Whether a node calls a model-local function."""
-        return (node.proto.domain, node.op_type) in self._function_names
+        return bool(self.functions) and (node.proto.domain, node.op_type) in self._function_names
 
     def function_of(self, node: Node) -> Graph | None:
         """The body of the model-local function that a node calls."""

@@ -24,6 +24,8 @@ _AS_LONG = frozenset({"Add", "Sub", "Mul"})
 _OF_FIRST = frozenset({"Cast", *UNIT_AXES, "Slice", "Identity"})
 """Ops whose result is at most as long as their first input."""
 _RESHAPE = frozenset({"Reshape", "Expand", "ConstantOfShape", "Tile"})
+_PROPAGATED = frozenset({"Concat", "Shape", "Gather", "Constant"}) | _AS_LONG | _OF_FIRST | _RESHAPE
+"""Ops that produce such values or decide their length; the others need no look at their inputs."""
 _WHOLE = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 
 
@@ -34,7 +36,10 @@ def stays_small(graph: onnx.GraphProto) -> bool:
     for inner in graphs_below(graph):
         lengths.update((tensor.name, _length(tensor)) for tensor in inner.initializer)
         for node in inner.node:
-            op, known = node.op_type, [lengths.get(name, 0) for name in node.input]
+            op = node.op_type
+            if op not in _PROPAGATED:
+                continue
+            known = [lengths.get(name, 0) for name in node.input]
             elements = 0
             if op == "Concat" or op in _AS_LONG:
                 elements = (sum(known) if op == "Concat" else max(known, default=0)) if all(known) else 0
@@ -47,7 +52,7 @@ def stays_small(graph: onnx.GraphProto) -> bool:
             elif op == "Constant":
                 elements = max(map(_attribute_length, node.attribute), default=0)
             elif op in _RESHAPE:
-                rank = max(rank, *known)
+                rank = max([rank, *known])
             total += elements
             if elements > _LONGEST or total > _IN_ALL:
                 return False
