@@ -13,6 +13,8 @@ from dlclint.analysis.folding import folded_nodes
 from dlclint.analysis.matching.computed import find_computed
 from dlclint.analysis.matching.norm_axes import spelled_norms, trailing
 from dlclint.analysis.matching.terms import other_operand, sole_reader
+from dlclint.analysis.roles import layer_name
+from dlclint.analysis.shared import short
 from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted, first_few
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import INT32_INDICES, RESIZERS, SIZING_ROLES
@@ -446,21 +448,31 @@ def split_fully_connected(context: ModelContext) -> Iterator[Finding]:
 
     Why: the tables define Gemm with transB 1 as fully connected. A MatMul of a matrix with an Add after it
     computes the same, but the bias is a separate element-wise op.
+    One finding covers all of them in a model.
     What to do: write them as one Gemm, with the weight transposed.
     """
-    for node in context.view.as_float.nodes():
-        add = _bias_of(node)
-        if add is not None:
-            yield Finding(
-                "MatMul and Add of a stored matrix and row form one fully connected layer, as two nodes",
-                Severity.INFO,
-                sources.op_row(context.view.table, "Gemm"),
-                Confidence.INFERRED,
-                help="merge them into one Gemm with transB 1",
-                node=node,
-                fix=None if context.view.carried else repairs.layers.fully_connected(node, add),
-                related=(Place("adds the row", add),),
-            )
+    split = [(node, add) for node in context.view.as_float.nodes() if (add := _bias_of(node)) is not None]
+    if not split:
+        return
+    said = "MatMul and Add of a stored matrix and row form one fully connected layer, as two nodes"
+    help = "merge them into one Gemm with transB 1"
+    if len(split) > 1:
+        named = first_few((short(layer_name(node)) for node, _ in split), len(split))
+        said += f", {len(split)} times: {named}"
+        help = "merge each two into one Gemm with transB 1"
+    node, add = split[0]
+    others = places.nodes((other for other, _ in split[1:]), "is followed by such an Add too")
+    yield Finding(
+        said,
+        Severity.INFO,
+        sources.op_row(context.view.table, "Gemm"),
+        Confidence.INFERRED,
+        help=help,
+        node=node,
+        evidence={"layers": len(split)},
+        fix=None if context.view.carried else repairs.layers.fully_connected(split),
+        related=(Place("adds the row", add), *others),
+    )
 
 
 def _bias_of(product: Node) -> Node | None:

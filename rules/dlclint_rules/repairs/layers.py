@@ -353,19 +353,26 @@ def narrow_indices(inputs: list[tuple[Node, int]]) -> Fix:
     return Fix(f"store {counted(len(inputs), 'tensor', 'of indices as int32')}", Safety.SAFE, edits)
 
 
-def fully_connected(product: Node, add: Node) -> Fix:
-    """MatMul and Add of a stored matrix and row as one Gemm with transB 1."""
+def fully_connected(layers: Sequence[tuple[Node, Node]]) -> Fix:
+    """MatMul and Add of a stored matrix and row, each two of `layers` as one Gemm with transB 1."""
+
+    def edits() -> Iterator[ModelEdit]:
+        for product, add in layers:
+            yield from _merged(product, add)
+
+    one = "merge them into one Gemm with transB 1"
+    title = one if len(layers) == 1 else f"merge {len(layers)} pairs into one Gemm each, with transB 1"
+    return Fix(title, Safety.SAFE, edits)
+
+
+def _merged(product: Node, add: Node) -> Iterator[ModelEdit]:
     graph = product.graph
     weight = graph.constant(product.input(1))
     bias = add.input(1) if add.input(0) == product.outputs[0] else add.input(0)
-
-    def edits() -> Iterator[ModelEdit]:
-        assert weight is not None
-        name = fresh_name(graph, f"{add.outputs[0]}_weight")
-        gemm = onnx.helper.make_node(
-            "Gemm", [product.input(0), name, bias], [add.outputs[0]], name=product.name, transB=1
-        )
-        yield add_constant(graph, name, transposed(weight))
-        yield ReplaceNodes(graph, (product, add), (gemm,))
-
-    return Fix("merge them into one Gemm with transB 1", Safety.SAFE, edits)
+    assert weight is not None
+    name = fresh_name(graph, f"{add.outputs[0]}_weight")
+    gemm = onnx.helper.make_node(
+        "Gemm", [product.input(0), name, bias], [add.outputs[0]], name=product.name, transB=1
+    )
+    yield add_constant(graph, name, transposed(weight))
+    yield ReplaceNodes(graph, (product, add), (gemm,))
