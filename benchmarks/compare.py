@@ -6,7 +6,8 @@
 
 The second form shows the cost of running native code where it can do no harm: short runs as they are, and the
 same in one process, which such code could end. The third compares short runs with another dlclint, such as an
-older one in a separate environment.
+older one in a separate environment. Neither keeps results between runs, and the modules of both are compiled
+first.
 
 Peers are in a separate environment (`--make-peers` builds it); missing ones are named and left out.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -49,6 +51,13 @@ sys.stdout.flush()
 os._exit(status)
 """
 """The command line without its worker, and all else as `dlclint.__main__` and `dlclint.cli.early` do it."""
+COMPILE = """
+import compileall, importlib.util
+for package in ("dlclint", "dlclint_rules", "dlclint_schemas"):
+    spec = importlib.util.find_spec(package)
+    for folder in spec.submodule_search_locations if spec else ():
+        compileall.compile_dir(folder, quiet=1)
+"""
 LOAD = "import onnx, sys; onnx.load(sys.argv[1])"
 CHECK = "import onnx, sys; onnx.checker.check_model(sys.argv[1])"
 
@@ -129,10 +138,26 @@ def compare(name: str, path: Path, tools: dict[str, list[str]], runs: int) -> di
     return medians
 
 
+def without_cache(dlclint: str) -> list[str]:
+    """The command that checks a model and keeps no results, where that dlclint can keep any."""
+    command = [dlclint, "check", "--isolated"]
+    helped = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
+    return [*command, "--no-cache"] if "--no-cache" in helped.stdout else command
+
+
+def compiled(dlclint: str) -> None:
+    """Compile the modules of a dlclint by the interpreter next to it, so that no measured run does."""
+    found = shutil.which(dlclint)
+    python = Path(found or dlclint).with_name("python")
+    if not python.exists():
+        sys.exit(f"no {python}: give the dlclint of an environment, such as older/bin/dlclint")
+    subprocess.run([str(python), "-c", COMPILE], check=True)
+
+
 def short_runs(label: str, other: list[str], models: list[Path], runs: int) -> int:
     """Short runs of this dlclint and another, alternating; 1 where one is more than 5 % slower.
 
-    This one keeps no results between runs. An older one runs unchanged, because it does not know the option.
+    `other` is a command that takes a model and options, and keeps no results between runs.
     """
     print(f"| run | {label}, seconds | this, seconds | least by least | median by median |")
     print("| --- | --- | --- | --- | --- |")
@@ -147,7 +172,7 @@ def short_runs(label: str, other: list[str], models: list[Path], runs: int) -> i
             for turn in range(runs + 1):
                 for command, seconds in zip((other, own), taken, strict=True):
                     sample = measure([*command, str(model), *options])
-                    if turn:  # the first compiles the modules
+                    if turn:  # the first reads the files from the disk
                         seconds.append(sample.seconds)
             least = [min(seconds) for seconds in taken]
             middle = [statistics.median(seconds) for seconds in taken]
@@ -177,7 +202,9 @@ def main() -> int:
         command = [sys.executable, "-c", UNCONTAINED, "check", "--isolated", "--no-cache"]
         return short_runs("in one process", command, args.short, runs)
     if args.against:
-        return short_runs("other", [args.against, "check", "--isolated"], args.short, runs)
+        for one in (args.against, DLCLINT):
+            compiled(one)
+        return short_runs("other", without_cache(args.against), args.short, runs)
     if args.make_peers:
         subprocess.run([sys.executable, "-m", "venv", str(args.peers)], check=True)
         packages = ["onnx", "onnxruntime", "polygraphy", "onnx-graphsurgeon", "colored", "onnx-doctor"]
