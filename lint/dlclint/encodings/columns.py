@@ -453,7 +453,7 @@ class ColumnBuilder:
             return f"{key} is {quoted_value(value)}, not an array" if wrong else ""
         held = leaves(value)
         if not held:
-            return f"{key} is an empty array"
+            return f"{key} holds only empty arrays" if value else f"{key} is an empty array"
         if None in held:
             return f"{key} holds null"
         if layout is Layout.LIST and shape_of(value) != [len(value)]:
