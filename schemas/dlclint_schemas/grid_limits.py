@@ -42,7 +42,12 @@ class GridLimit:
             return True
         if self.least_high is not None:
             return high >= self.least_high * _NEAR
-        return self.least_step is None or (high - low) / (2.0**bitwidth - 1) >= self.least_step
+        span = self.least_span(bitwidth)
+        return span is None or high - low >= span
+
+    def least_span(self, bitwidth: int) -> float | None:
+        """What a range of that bitwidth must span for the least step; None where no step is required."""
+        return None if self.least_step is None else self.least_step * (2.0**bitwidth - 1)
 
     def widened(self, low: float, high: float, bitwidth: int) -> tuple[float, float]:
         """The smallest range that holds another one and meets the limit."""
@@ -51,8 +56,9 @@ class GridLimit:
         if self.least_high is not None:
             # Where 0 is not the lowest number, the grid is shifted by less than a step for it.
             return low, self.least_high + (self.least_high - low) / (2.0**bitwidth - 1) * (low < 0)
-        assert self.least_step is not None
-        return low, low + self.least_step * _MARGIN * (2.0**bitwidth - 1)
+        span = self.least_span(bitwidth)
+        assert span is not None
+        return low, low + span * _MARGIN
 
 
 @cache

@@ -55,7 +55,7 @@ def range_dependent(context: ModelContext) -> Iterator[Finding]:
         if doubts:
             # The ones of which something is known first.
             doubts.sort(key=lambda doubt: (not doubt.sure, doubt.ends is None))
-            yield _finding(doubts, len(nodes), limit)
+            yield _finding(doubts, len(nodes), limit, kind.act_bitwidth)
 
 
 def _doubt(view: ModelView, node: Node, limit: GridLimit, bitwidth: int) -> RangeInDoubt | None:
@@ -82,12 +82,14 @@ def _doubt(view: ModelView, node: Node, limit: GridLimit, bitwidth: int) -> Rang
     return RangeInDoubt(node, name, (estimate.minimum, estimate.maximum), sure=False)
 
 
-def _finding(doubts: list[RangeInDoubt], total: int, limit: GridLimit) -> Finding:
+def _finding(doubts: list[RangeInDoubt], total: int, limit: GridLimit, bitwidth: int) -> Finding:
     worst, op = doubts[0], limit.op
+    moves = "writes" if limit.is_output else "reads"
     if limit.least_high is not None:
-        wrong = f"too small where the range that it reads ends below {limit.least_high:g}"
+        wrong = f"too small where the range that it {moves} ends below {limit.least_high:g}"
     else:
-        wrong = "all alike at 16 bits where the range that it writes spans less than 4"
+        span = limit.least_span(bitwidth)
+        wrong = f"all alike at {bitwidth} bits where the range that it {moves} spans less than {span:.3g}"
     if worst.ends is None:
         known = "which is not known" + (f" in {len(doubts)} of {total} nodes" if total > 1 else "")
     else:
