@@ -3,7 +3,7 @@
     python -m benchmarks.quantsim MODEL ... --aimet DIR [--samples 4] [--bits 8 16]
     python -m benchmarks.quantsim --trained FOLDER NAME ... --aimet DIR
 
-DIR is an environment with aimet-onnx (`python benchmarks/aimet.py --make-aimet` builds one); AIMET is no
+DIR is an environment with aimet-onnx (`python benchmarks/aimet.py --make-aimet` builds one); AIMET is not a
 dependency. It calibrates the model with its configuration for HTP v73, runs its QuantSim, and exports its
 encodings; dlclint reads these and runs the same inputs. `--trained` takes the networks and inputs of
 `benchmarks.trained` by their names; other models get inputs that are drawn from a seed.
@@ -51,7 +51,7 @@ NEAR = 0.5
 
 
 def fixed(source: Path, target: Path, sizes: Mapping[str, Sequence[int]]) -> None:
-    """A copy with open sizes as said, or 1; initializers are no inputs of it, and its nodes have names."""
+    """A copy with open sizes as said, or 1; initializers are not inputs of it, and its nodes have names."""
     model = onnx.load(source)
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in stored]

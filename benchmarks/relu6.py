@@ -124,7 +124,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--torch", help="a Python with torch and scikit-learn")
     parser.add_argument(
-        "--folder", type=Path, help="keep the networks here; those found here are not trained anew"
+        "--folder", type=Path, help="keep the networks here; those found here are not trained again"
     )
     parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()

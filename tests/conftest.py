@@ -21,7 +21,7 @@ from dlclint.target import DlcKind, Runtime, Target
 
 os.environ["DLCLINT_CACHE_DIR"] = ""  # no test reads what another one left, nor the user's results
 SARIF = Path(__file__).parent / "report" / "sarif-2.1.0" / "sarif-schema-2.1.0.json"
-"""Source, license and hash: NOTICE.md beside it."""
+"""Source, license and hash: NOTICE.md next to it."""
 FORMATS = jsonschema.FormatChecker(())
 
 # No test depends on how busy the machine is.
@@ -42,7 +42,7 @@ def warm() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-snapshots", action="store_true", help="write the snapshots anew")
+    parser.addoption("--update-snapshots", action="store_true", help="write the snapshots again")
 
 
 @FORMATS.checks("uri")

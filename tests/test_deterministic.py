@@ -19,7 +19,7 @@ OVERRIDES = sorted((HERE / "fixtures/encodings").glob("*/bad*.json"))
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tenth of the bad fixtures, and override files beside some models."""
+    """A tenth of the bad fixtures, and override files next to some models."""
     folder = tmp_path_factory.mktemp("models")
     for path in FIXTURES[::10]:
         shutil.copy(path, folder / f"{path.parent.name}-{path.name}")

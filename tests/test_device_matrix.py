@@ -1,6 +1,6 @@
 """45 devices x 6 runtimes x 2 DLC kinds against the documents, read here by another way than the rules'.
 
-What is expected is worked out from the raw rows of the tables: the device row's cells, and the page
+What is expected is computed from the raw rows of the tables: the device row's cells, and the page
 Quantized vs Non-Quantized Models (80-63442-2 Rev BL), copied by hand below.
 """
 

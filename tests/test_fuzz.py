@@ -25,7 +25,7 @@ CORPUS = HERE / "fuzz" / "corpus"
 
 
 def misbehave(words: list[str]) -> int:
-    """Stands in for the command line: does what the first word says."""
+    """Replaces the command line: does what the first word states."""
     if words[0] == "die":
         os.abort()
     if words[0] == "leave":
@@ -75,7 +75,7 @@ def misbehave(words: list[str]) -> int:
     ],
 )
 def test_every_flaw_is_seen(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], kind: str) -> None:
-    """And the inputs before and after the bad one are judged for themselves."""
+    """The inputs before and after the bad one are checked separately."""
     monkeypatch.setattr(judge, "_main", misbehave)
     events: list[dict[str, Any]] = []
     good = Case({"m.onnx": b"x"}, ("good",))

@@ -105,7 +105,7 @@ def test_imports_in_functions_say_what_they_save() -> None:
 
 
 def _frozen_dataclasses(source: str) -> Iterator[str]:
-    """Classes of frozen data that are no records though they could be: with slots, inheriting nothing."""
+    """Classes of frozen data that are not records but could be: with slots, inheriting nothing."""
     for node in _nodes(source):
         if isinstance(node, ast.ClassDef) and not node.bases:
             marks = {ast.unparse(mark) for mark in node.decorator_list}
@@ -139,7 +139,7 @@ def _collections(source: str) -> Iterator[set[object]]:
 
 
 def test_nothing_below_the_rules_knows_a_rule_by_name() -> None:
-    """What a rule is about stands on the rule; ids that dlclint itself makes stand in one table."""
+    """A rule itself states what it is about; ids that dlclint itself makes are in one table."""
     ids = {rule.id for rule in all_rules()}
     families = {rule.family for rule in all_rules()}
     known = re.compile("|".join(rf"(?<![\w/]){re.escape(id)}(?![\w/-])" for id in ids))
@@ -214,7 +214,7 @@ def _op_sets(source: str) -> Iterator[frozenset[str]]:
 
 
 PRIVATE_OP_SETS = {
-    # What one walk over the arithmetic of ranges handles, beside the facts it builds on.
+    # What one walk over the arithmetic of ranges handles, in addition to the facts it uses.
     "dlclint.analysis.activations.certain": ["Abs Clip Neg Resize", "Concat Where"],
     "dlclint.analysis.activations.ranges": [
         "BatchNormalization InstanceNormalization",
@@ -244,7 +244,7 @@ PRIVATE_OP_SETS = {
     "dlclint.simulate.scores": ["Exp ReduceSum", "HardSigmoid Sigmoid"],
     "dlclint_rules.batch": ["Cast Identity"],
     "dlclint_rules.shapes": ["Gather Reshape", "Reshape Transpose"],
-    # What onnx itself does: which inference stands in for a missing one, and how lengths propagate.
+    # What onnx itself does: which inference replaces a missing one, and how lengths propagate.
     "dlclint.model.inference": ["GreaterOrEqual GroupNormalization LessOrEqual MeanVarianceNormalization"],
     "dlclint.model.propagation": [
         "Add Mul Sub",
@@ -282,7 +282,7 @@ SHARED_NAMES = {
     "main": "the entry points of processes",
     "check": "the command, and what `dlclint.testing` offers to authors of rules",
 }
-"""Public names that may stand in several modules, and what is one about them."""
+"""Public names that may be in several modules, and what they have in common."""
 
 
 def _public(source: str) -> Iterator[str]:

@@ -117,7 +117,7 @@ def test_what_lives_is_left_alone(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {temporary.path.name, "model.onnx.data"}
     os.close(temporary.handle)
     temporary._unlock()
-    clear(tmp_path)  # it is old, and nobody has it locked
+    clear(tmp_path)  # it is old, and no process has it locked
     assert list(tmp_path.iterdir()) == []
 
 

@@ -217,7 +217,7 @@ ELSEWHERE = {
     "LIM003": [("--quantize", unary("Relu", "2,4,8,8"), unary("Relu", "1,4,8,8"))],
     "LIM004": [("--sdk 2.35", unary("Relu", "1,4,8,8", opset=22), unary("Relu", "1,4,8,8", opset=21))],
     "LIM005": [
-        # Without simplification nothing folds; of sizes that inputs lack shapes/dynamic-dim speaks.
+        # Without simplification nothing folds; shapes/dynamic-dim reports sizes that inputs lack.
         (
             "-n",
             "13; g (float[1,4] x) => (int64[a] y) { s = Shape (x) y = Add (s, s) }",
@@ -288,7 +288,7 @@ OF_DSP = [(id, case) for id, case in EVALUATED if limit_table()[id].get("runtime
 def test_limits_of_the_dsp_reach_aip_and_not_htp(
     id: str, case: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """AIP runs on HTA and on that DSP; HTP is another processor, of which the page does not speak."""
+    """AIP runs on HTA and on that DSP; HTP is another processor, which the page does not cover."""
     (options, model), _ = sides(case)
     for runtime, reached in (("aip", True), ("htp", False)):
         elsewhere = options.replace("--runtime dsp", f"--runtime {runtime}")

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 GOOD = (
     '<ir_version: 8, opset_import: ["" : 12]> g (float[1,3,3] x) => (float[1,3,3] y) { [relu] y = Relu(x) }'
 )
-MENDABLE = GOOD.replace("x) =>", "x, float[1] z) =>")
+FIXABLE = GOOD.replace("x) =>", "x, float[1] z) =>")
 BAD = '<ir_version: 8, opset_import: ["" : 12]> g (float[1,3,3] x) => (float[1] y) { y = Det(x) }'
 
 
@@ -100,14 +100,14 @@ def test_hooks(tmp_path: Path, hooks: tuple[Path, str]) -> None:
     (folder / ".pre-commit-config.yaml").write_text(
         f"repos:\n- repo: {source.as_uri()}\n  rev: {revision}\n  hooks:\n  - id: dlclint-fix\n"
     )
-    (folder / "mended.onnx").write_bytes(parser.parse_model(MENDABLE).SerializeToString())
+    (folder / "fixable.onnx").write_bytes(parser.parse_model(FIXABLE).SerializeToString())
     run("git", "add", "-A", folder=folder)
     done = run(*pre_commit, folder=folder, check=False)
     assert done.returncode == 1
     assert "files were modified by this hook" in done.stdout
     assert "fixed model/unused-input: remove 'z' from the inputs" in done.stdout
     assert "good.onnx" in done.stdout
-    assert [value.name for value in onnx.load(folder / "mended.onnx").graph.input] == ["x"]
+    assert [value.name for value in onnx.load(folder / "fixable.onnx").graph.input] == ["x"]
     run("git", "add", "-A", folder=folder)
     run(*pre_commit, folder=folder)
 

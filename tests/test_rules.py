@@ -19,12 +19,12 @@ from dlclint.engine.registry import all_rules
 FIXTURES = Path(__file__).parent / "fixtures"
 SNAPSHOTS = Path(__file__).parent / "snapshots" / "fixtures"
 OVERRIDES = ("encodings", "precision")
-"""Families of override files: a fixture is a .json file, with its model beside it where there is one, or
+"""Families of override files: a fixture is a .json file, with its model next to it where there is one, or
 a model alone, which carries its encodings."""
 
 
 def _has_override_file(path: Path) -> bool:
-    """Whether a fixture is a model that is linted with the file beside it."""
+    """Whether a fixture is a model that is linted with the file next to it."""
     return path.suffix != ".json" and path.with_suffix(".json").exists()
 
 

@@ -161,7 +161,7 @@ LAYERS = (
 @settings(max_examples=150)
 @given(st.lists(st.sampled_from(LAYERS), min_size=1, max_size=5), st.integers(0, 100))
 def test_chains_that_are_called_independent_are(layers: list[str], seed: int) -> None:
-    """Whatever comes after what: SAMPLES is never said of a chain in which one sample moves another."""
+    """In any order of layers, no chain in which one sample changes another has SAMPLES."""
     size = 6
     nodes, last = [], "x"
     for index, layer in enumerate(layers):

@@ -81,7 +81,7 @@ def test_layout_does_not_spread_through_a_transpose(tmp_path: Path) -> None:
 
 
 def test_only_4d_tensors_are_images(tmp_path: Path) -> None:
-    """Inputs of other ranks are no seeds, and a 5-D convolution has no 4-D image."""
+    """Inputs of other ranks are not seeds, and a 5-D convolution has no 4-D image."""
     text = """<ir_version: 8, opset_import: ["" : 13]>
     g (float[1,3,4,4] x, float[1,3,4] t, float[1,3,4,4,4] v) => (float[1,3,4,4,4] y) <float[3,3,1,1,1] w> {
       a = Relu(x) b = Relu(t) y = Conv(v, w) }"""

@@ -1,4 +1,4 @@
-"""The precision of each op, worked out by hand from 80-63442-2 Rev BL, mixed precision and overrides."""
+"""The precision of each op, determined by hand from 80-63442-2 Rev BL, mixed precision and overrides."""
 
 from __future__ import annotations
 

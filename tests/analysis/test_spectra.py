@@ -30,7 +30,7 @@ def tensor(values: np.ndarray) -> Tensor:
 
 
 def transform(points: int, window: str, length: int | None = None) -> np.ndarray:
-    """Cosine rows, then sine rows; a window shorter than the transform lies in its middle."""
+    """Cosine rows, then sine rows; a window shorter than the transform is in its middle."""
     length = length or points
     shape = np.zeros(points)
     start = (points - length) // 2

@@ -77,7 +77,7 @@ def test_replacing_is_refused_where_it_destroys(tmp_path: Path, capsys: pytest.C
 def test_replacing_is_refused_where_outputs_differ(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Little lies above 6 by batch normalization, so that only running both models tells."""
+    """Batch normalization predicts few values above 6, so only running both models shows the difference."""
     path, out = saved(tmp_path, (3.0, 3.0), (1.0, 1.0)), tmp_path / "o.onnx"
     assert not cut(path).destroys
     assert main(["equalize", str(path), "-o", str(out), "--relu6", "replace"]) == 1

@@ -1,4 +1,4 @@
-"""The search for factors ends with its effort, and what it has come to still is a scaling."""
+"""The search for factors ends when its effort is spent, and its result is still a scaling."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_weights_rise_out_of_the_noise(tmp_path: Path) -> None:
 
 
 def test_batchnorm_stays_and_takes_the_factors(tmp_path: Path) -> None:
-    """Every node and name survives, the first weight as it is: its scale lies in gamma and beta."""
+    """Every node and name survives, the first weight unchanged: its scale is in gamma and beta."""
     source = bottleneck().save(tmp_path)
     write_equalized(source, tmp_path / "o.onnx", Options())
     before, after = onnx.load(source), onnx.load(tmp_path / "o.onnx")

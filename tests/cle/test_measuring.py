@@ -1,4 +1,4 @@
-"""Reading a weight piece by piece comes to what the whole weight says, however it lies and is cut."""
+"""Reading a weight piece by piece gives the result of the whole weight, whatever its layout and the cuts."""
 
 from __future__ import annotations
 

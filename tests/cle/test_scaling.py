@@ -164,5 +164,5 @@ def test_figures_predict_measured_noise(
                     assert predicted == pytest.approx(found_by_trial, abs=near)
                 else:
                     # In a long tail few weights of a cell carry its energy, and the many small ones have
-                    # less noise than the cell as a whole tells, or a little more where they are cells of one.
+                    # less noise than the cell as a whole shows, or a little more where they are cells of one.
                     assert predicted <= found_by_trial + 5.0

@@ -112,7 +112,7 @@ def test_content_decides_where_the_time_differs(folder: Path, cache: Cache, lint
 def test_a_change_within_the_resolution_of_times_is_seen(
     folder: Path, cache: Cache, linted: list[Path]
 ) -> None:
-    """Two models of the same size, written in the same instant as far as the time stamp tells."""
+    """Two models of the same size, written in the same instant according to the time stamp."""
     path = folder / "m.onnx"
     job = Job(path)
     path.write_bytes(parser.parse_model(MODEL).SerializeToString())
@@ -234,7 +234,7 @@ def test_no_entry_is_trusted(
     assert outcome_of(job, cache) == first
     assert not (folder / "called").exists()
     assert len(linted) == 2
-    assert outcome_of(job, cache) == first and len(linted) == 2  # written anew
+    assert outcome_of(job, cache) == first and len(linted) == 2  # written again
 
 
 def test_what_did_not_finish_is_not_kept(folder: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:

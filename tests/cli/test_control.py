@@ -64,7 +64,7 @@ def test_severity_by_rule_and_family(here: Path, capsys: pytest.CaptureFixture[s
     (here / "dlclint.toml").write_text('[severity]\nops = "off"\n')
     (off,) = check(capsys, "m.onnx", status=0)
     assert off["findings"] == []
-    # The verdict goes by what the rules say, whatever they are called.
+    # The verdict depends on what the rules report, whatever they are called.
     for key in ("verdict", "support"):
         assert before[key] == after[key] == off[key]
     (here / "dlclint.toml").write_text('[severity]\nunsuported = "error"\n')

@@ -80,7 +80,7 @@ def test_a_signal_ends_the_run_and_its_processes_silently(
         while writer < 0 and time.monotonic() < deadline:
             try:
                 writer = os.open(tmp_path / "dlclint.toml", os.O_WRONLY | os.O_NONBLOCK)
-            except OSError:  # nobody reads yet
+            except OSError:  # no process reads yet
                 time.sleep(0.01)
         process.send_signal(number)
         output, errors = process.communicate(timeout=30)

@@ -45,7 +45,7 @@ def findings(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, str, str]]:
         (("-s", "batch", "1"), f"--define-symbol names 'batch', {NO_SYMBOL}"),
         (("-e", "mask_", "rgb"), f"--input-encoding names 'mask_', {NO_INPUT}; did you mean mask? {INPUTS}"),
         (("-t", "x", "image"), f"--input-type names 'x', {NO_INPUT}; {INPUTS}"),
-        # What is right beside it does not save it.
+        # A correct part next to it does not make it correct.
         (("-d", "image", "1,3", "-s", "N", "1", "-s", "H", "1"), f"--define-symbol names 'H', {NO_SYMBOL}"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Options and configuration come to one target; what contradicts itself is one line and exit status 2."""
+"""Options and configuration result in one target; a contradiction is one line and exit status 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts read from log and session, and what they come to beside dlclint's own findings."""
+"""Verdicts read from log and session, and how they change dlclint's own findings."""
 
 from __future__ import annotations
 

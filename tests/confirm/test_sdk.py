@@ -1,6 +1,6 @@
-"""`dlclint confirm` with an SDK as the judge.
+"""`dlclint confirm` with the verdicts of an SDK.
 
-No SDK of Qualcomm's was at hand: STAND_IN is a program of ours that stands in for its converters. It keeps
+No SDK of Qualcomm's was available: STAND_IN is a program of ours that replaces its converters. It keeps
 how it was called, and says what a test gives it, of which the errors are lines from public threads.
 """
 
@@ -249,7 +249,7 @@ def test_the_cpu_backend_of_the_sdk(tmp_path: Path) -> None:
 def test_asking_a_cpu_backend(
     library: str, says: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No CPU backend is public, so another backend of Qualcomm's package stands in for one that works."""
+    """No CPU backend is public, so another backend of Qualcomm's package replaces one that works."""
     package = pytest.importorskip("onnxruntime_qnn")
     model.write_bytes(parser.parse_model(MODEL.replace("e = Erf(h)", "e = Tanh(h)")).SerializeToString())
     path = tmp_path / "lib" / "x86_64-linux-clang" / "libQnnCpu.so"

@@ -5,7 +5,7 @@
     ... --record    # keep AIMET's verdicts on the seeds' mutations for the test that runs without it
 
 PYTHON is that of an environment with aimet-onnx; `--make-env` builds one (2 GB). What AIMET refuses
-dlclint must report, beyond what it says of the file that was mutated. What AIMET accepts dlclint must
+dlclint must report, beyond its findings on the file that was mutated. What AIMET accepts dlclint must
 not call an error, but for the rules in `STRICTER`, which the docs explain. Prints each disagreement and
 exits 1 if there is one. AIMET's exports of a small model, in every format, must be free of errors.
 """
@@ -136,7 +136,7 @@ def at(value: Any, path: tuple[str | int, ...]) -> Any:
 def mutations(seed: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Files that differ from a seed in one place, by a name that says how."""
     places = list(paths(seed))
-    if len(places) > 200:  # a genuine file: some places stand for the others
+    if len(places) > 200:  # a genuine file: some places represent the others
         places = places[:: len(places) // 20]
     for path in places:
         name = "/".join(map(str, path))
@@ -199,7 +199,7 @@ def cases(files: list[Path]) -> Iterator[tuple[str, dict[str, Any], dict[str, An
 
 def verdicts(python: str, folder: Path) -> dict[str, str]:
     """AIMET's verdict on each file of a folder."""
-    command = [python, str(HERE / "aimet_oracle.py"), "judge", str(folder)]
+    command = [python, str(HERE / "aimet_oracle.py"), "verdicts", str(folder)]
     ran = subprocess.run(command, check=True, capture_output=True, text=True)
     data: dict[str, str] = json.loads(ran.stdout.splitlines()[-1])
     return data

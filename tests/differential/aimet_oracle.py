@@ -1,7 +1,7 @@
-"""What AIMET's own loader says of override files; run by `aimet_loader.py` in an environment with aimet-onnx.
+"""The verdicts of AIMET's own loader; `aimet_loader.py` runs it in an environment with aimet-onnx.
 
-python aimet_oracle.py judge FOLDER    # a JSON object: file name to "" (accepted) or the error
-python aimet_oracle.py export FOLDER   # small models quantized and exported in every format
+python aimet_oracle.py verdicts FOLDER  # a JSON object: file name to "" (accepted) or the error
+python aimet_oracle.py export FOLDER    # small models quantized and exported in every format
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 
-def judge(path: Path) -> str:
+def verdict(path: Path) -> str:
     """Why AIMET refuses a file, or ""."""
     from aimet_onnx import quantsim
     from aimet_onnx._encoding import EncodingBase
@@ -97,7 +97,7 @@ def main() -> None:
     if action == "export":
         export(folder)
     else:
-        print(json.dumps({path.name: judge(path) for path in sorted(folder.iterdir())}))
+        print(json.dumps({path.name: verdict(path) for path in sorted(folder.iterdir())}))
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ class Facts:
 
 
 def expected(model: onnx.ModelProto, runtime: str) -> set[Verdict]:
-    """What the tables say of every node of the main graph that does not fold."""
+    """What the tables state about every node of the main graph that does not fold."""
     facts = Facts(model)
     verdicts: set[Verdict] = set()
     told: set[tuple[str, int]] = set()
@@ -211,7 +211,7 @@ def absent(facts: Facts, node: onnx.NodeProto, runtime: str) -> str:
     """Severity with which the layer table denies the op, "" if it does not."""
     op, column = node.op_type, COLUMN[runtime]
     if op in ("Shape", "If", "Erf"):
-        return ""  # judged by rules of their own
+        return ""  # checked by separate rules
     if op in ("QuantizeLinear", "DequantizeLinear"):
         return ""  # the converter strips them (--keep_quant_nodes keeps them)
     if op == "HardSigmoid" and any(

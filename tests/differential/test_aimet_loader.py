@@ -19,7 +19,7 @@ SHARE = 5
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[int, frozenset[tuple[str, str]]]:
-    """What dlclint says of each seed."""
+    """What dlclint reports on each seed."""
     path = tmp_path_factory.mktemp("seeds") / "seed.json"
     findings = {}
     for seed in SEEDS.values():

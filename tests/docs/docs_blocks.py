@@ -74,9 +74,9 @@ def commands_of(block: Block) -> Iterator[Command]:
 
 
 def agrees(shown: str, printed: str) -> bool:
-    """Whether a command printed what the document shows; `...` stands for what is left out.
+    """Whether a command printed what the document shows; `...` represents omitted text.
 
-    A line of `...` alone stands for any number of lines, elsewhere it stands for a part of a line.
+    A line of `...` alone represents any number of lines, elsewhere it represents a part of a line.
     """
     pattern = ""
     for line in shown.splitlines():

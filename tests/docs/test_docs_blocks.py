@@ -63,7 +63,7 @@ def test_blocks(page: Path, folder: Path) -> None:
 
 
 def test_examples_of_rules_are_the_fixtures() -> None:
-    """What the rules say of the fixtures is pinned by the snapshots, which other tests keep."""
+    """The snapshots, which other tests keep, pin what the rules report on the fixtures."""
     fixtures = {
         path.read_text("utf-8").rstrip()
         for path in (ROOT / "tests" / "fixtures").glob("*/*/*")
@@ -93,7 +93,7 @@ def _run(command: Command) -> None:
     words = shlex.split(command.line, comments=True)
     program = words[0]
     if "|" in words:
-        # What feeds dlclint is foreign; the log that it would print is at hand.
+        # What feeds dlclint is foreign; the log that it would print is available.
         assert words[words.index("|") + 1] == "dlclint" and words[-1] == "-"
         with _input("convert.log"):
             return _run(Command(shlex.join(words[words.index("|") + 1 :]), command.output, command.status))

@@ -82,7 +82,7 @@ def test_every_rule_says_since_when() -> None:
 
 @pytest.mark.external
 def test_search_answers_without_a_network(site: Path) -> None:
-    """In a browser, from a server of this machine; whatever else is asked for is an error."""
+    """In a browser, from a server of this machine; any other request is an error."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     chromium = os.environ.get("DLCLINT_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)

@@ -1,4 +1,4 @@
-"""Whatever stands in a field, a conversion ends in a file or in a sentence."""
+"""Whatever a field holds, a conversion ends in a file or in a sentence."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ MODELS: dict[str, dict[str, TensorFacts] | None] = {
     "an activation": {"w": TensorFacts(False, None, None)},
     "another model": {},
 }
-"""What the model beside a file says of its one tensor."""
+"""What the model next to a file states about its one tensor."""
 VALUES = (None, "x", [], {}, True, -1, 1.5, [None], [[1]], ["a"], [1, 2, 3], 1e300)
 
 

@@ -1,4 +1,4 @@
-"""Scales that are quantized themselves: what they stand for, and where it shows."""
+"""Scales that are quantized themselves: what they represent, and where it shows."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_every_fix_of_a_fixture(path: Path, tmp_path: Path) -> None:
         json.loads(fixed.text_after)
 
 
-def test_an_entry_behind_vectors_is_mended_itself(tmp_path: Path) -> None:
+def test_an_entry_behind_vectors_is_fixed_itself(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     entries = [{"bitwidth": 8, "dtype": "int", "scale": [0.5, 0.25], "offset": [0, 0]}, {"bitwidth": 8}]
     for first in (entries[0], {**entries[0], "max": []}):
@@ -72,7 +72,7 @@ def test_an_entry_behind_vectors_is_mended_itself(tmp_path: Path) -> None:
         assert fixed_entry[-1] == {"bitwidth": 8, "dtype": "int"}
 
 
-# Every number that a good entry is written with stands for the same value in several spellings.
+# Every number that a good entry is written with has the same value in several spellings.
 SPELLED = {
     "scale": ("0.25", "2.5e-1", "0.2500", "25E-2"),
     "offset": ("-100", "-100.0", "-1e2"),
@@ -240,8 +240,8 @@ def test_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (status, err) == (0, "")
     assert f"  wrote {out}\n" in shown
     assert path.read_text() == FLIPPED
-    mended = json.loads(out.read_text())
-    assert mended["activation_encodings"]["x"][0]["offset"] in (-127, -128)
+    fixed = json.loads(out.read_text())
+    assert fixed["activation_encodings"]["x"][0]["offset"] in (-127, -128)
     _, shown, err = run(capsys, str(out))
     assert shown == out.read_text()
     assert "  nothing to fix\n" in err
@@ -250,7 +250,7 @@ def test_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_unsafe_and_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Weights outside their range: told and mended with the model only, and only where asked for."""
+    """Weights outside their range: reported and fixed with the model only, and only where requested."""
     fixture = FIXTURES / "encodings" / "weights-clipped" / "bad.json"
     path, model = tmp_path / "other.json", tmp_path / "m.onnxtxt"
     shutil.copy(fixture, path)

@@ -151,5 +151,5 @@ def test_zero_error() -> None:
     assert grid.zero_error(-1.0, 1.0, 8) == pytest.approx(0.5)
     assert grid.zero_error(-1.28, 1.27, 8) == pytest.approx(0.0, abs=1e-9)
     assert np.isinf(grid.zero_error(0.5, 1.0, 8))
-    # The page's own Conv2d/weights example lies 0.08 of a step off.
+    # The page's own Conv2d/weights example is 0.08 of a step off.
     assert grid.zero_error(-2.1006477158567995, 1.700559472933134, 8) == pytest.approx(0.08, abs=0.001)

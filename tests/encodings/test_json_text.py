@@ -35,21 +35,21 @@ def test_the_end_of_a_comment_is_looked_for_once() -> None:
 
 def test_comments_commas_and_quotes() -> None:
     text = '{"a": 1, // one\n "b /* x */": [1, 2, /* two\nlines */ ], # three\n “c”: "// no, }", }'
-    mended, flaws = almost_json(text)
-    assert len(mended) == len(text)
-    assert mended.count("\n") == text.count("\n")
-    assert re.sub(r"\s+", "", mended) == '{"a":1,"b/*x*/":[1,2],"c":"//no,}"}'
+    fixed, flaws = almost_json(text)
+    assert len(fixed) == len(text)
+    assert fixed.count("\n") == text.count("\n")
+    assert re.sub(r"\s+", "", fixed) == '{"a":1,"b/*x*/":[1,2],"c":"//no,}"}'
     assert [text[flaw.start] for flaw in flaws] == ["/", ",", "/", "#", "“", "”", ","]
 
 
 @given(st.text('"\\/*#,}]“ \na1', max_size=40))
-def test_what_is_mended_needs_no_mending(text: str) -> None:
-    mended, _ = almost_json(text)
-    assert len(mended) == len(text)
+def test_fixed_text_needs_no_fix(text: str) -> None:
+    fixed, _ = almost_json(text)
+    assert len(fixed) == len(text)
     # Of several commas in a row each time the last one goes, and a straightened quote may open a string.
     for _ in range(text.count(",") + text.count("“") + 1):
-        mended, _ = almost_json(mended)
-    assert almost_json(mended)[1] == []
+        fixed, _ = almost_json(fixed)
+    assert almost_json(fixed)[1] == []
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ GOOD = (
 
 
 def test_place_in_a_large_file(tmp_path: Path) -> None:
-    """One flaw near the end of 40,000 entries, on a line of its own, is told to the column."""
+    """One flaw near the end of 40,000 entries, on a line of its own, is reported with its column."""
     count, wrong = 40_000, 39_990
     lines = [f'  "é/{number}": [{GOOD}],' for number in range(count)]
     lines[wrong] = lines[wrong].replace("-127", " 127")

@@ -64,7 +64,7 @@ def test_genuine_file_with_its_model(name: str) -> None:
     job = Job(SHARED / "encodings" / name, kind="encodings", model=SHARED / "models" / GENUINE[name])
     findings = {(finding.severity.value, finding.rule) for finding in lint_file(job).diagnostics}
     # The dead channel of yunet_n and the names of the folded rfb320 are there: neither is a false alarm.
-    # A dead channel of YuNet's has a scale of 1.19e-07, which HTP saturates beside 16-bit activations.
+    # A dead channel of YuNet's has a scale of 1.19e-07, which HTP saturates with 16-bit activations.
     names = ("range-too-small", "unknown-tensor", "channel-saturates")
     real = {("warning", f"encodings/{name}") for name in names}
     assert {finding for finding in findings if finding[0] != "info"} <= real
@@ -82,7 +82,7 @@ def test_genuine_file_there_and_back(name: str, version: str) -> None:
     document = read_encodings(SHARED / "encodings" / name)
     placed = placements(read(SHARED / "models" / GENUINE[name]))
     for row, tensor in enumerate(document.tensors.names):
-        # The model beside rfb320 is the one before folding: what the folded one would say of its weights.
+        # The model next to rfb320 is the one before folding: what would be reported on the folded weights.
         is_param = document.section_of(row).name == "param_encodings"
         placed.setdefault(tensor, TensorFacts(is_param, 0, int(document.tensors.count[row])))
     whole = json.loads(document.source.text)

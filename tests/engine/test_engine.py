@@ -63,7 +63,7 @@ Installed = Callable[[EntryPoint], tuple[list[str], list[Broken]]]
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Installed]:
-    """The rules where an entry point is the only one, and what there is to say of it."""
+    """The rules where an entry point is the only one, and the messages about it."""
 
     def forget() -> None:
         for cached in (registry._installed, registry.rule_points, registry._loaded):
@@ -108,7 +108,7 @@ def test_what_is_said_of_a_broken_plugin(installed: Installed) -> None:
         "plugin nosuch (entry point 'house', nosuch) is left out: ModuleNotFoundError: No module named "
         "'nosuch'; fix or uninstall it, or --ignore house"
     ]
-    # Its selectors are no misspellings, and it is told of where it is wanted.
+    # Its selectors are not misspellings, and it is reported where it is requested.
     assert registry.chosen_rules(["house/deep"], []) == ()
     assert registry.broken_plugins(["house/deep"]) == registry.broken_plugins(["ALL"]) == broken
     assert registry.broken_plugins(["batch"]) == registry.broken_plugins([], ["house"]) == []
@@ -290,7 +290,7 @@ def test_an_override_file_alone_needs_no_onnx() -> None:
             assert "encodings/range-too-small" in output
             loaded[form, name] = output.splitlines()[-1].strip()
     assert {loaded[form, "alone"] for form in ("rich", "concise", "json", "sarif")} == {"[]"}
-    # With its model beside it, the same file needs what reads models, so the test above can fail.
+    # With its model next to it, the same file needs what reads models, so the test above can fail.
     assert loaded["json", "with"] == "['google.protobuf', 'onnx']"
 
 

@@ -86,7 +86,7 @@ def test_what_is_shown_decides_nothing(
     for part in ("judged_for", "converts", "runs", "accuracy"):
         assert getattr(shown.verdict, part) == getattr(plain.verdict, part)
     assert (shown.support, shown.partitions) == (plain.support, plain.partitions)
-    # Every finding that is told both times is the same but for its severity and its cause.
+    # Every finding that is reported both times is the same but for its severity and its cause.
     known = {(finding.rule, finding.location, finding.message) for finding in plain.diagnostics}
     told = {(finding.rule, finding.location, finding.message) for finding in shown.diagnostics}
     assert {verdict_key for verdict_key in told if verdict_key[0] != UNUSED_IGNORE} <= known

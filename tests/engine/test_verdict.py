@@ -75,7 +75,7 @@ def test_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, SPLIT)
     (row,) = (row for row in verdict(capsys, path)["runs"] if row["runtime"] == "dsp")
     assert (row["word"], row["reason"]) == ("split", "2 subnets, 1 node elsewhere")
-    # Asked for alone, what the runtime lacks is an error, and its words are the reason.
+    # If only this runtime is requested, what it lacks is an error, and its words are the reason.
     (row,) = verdict(capsys, path, "--runtime", "dsp")["runs"]
     assert row["word"] == "no" and "Softplus" in row["reason"]
 
@@ -153,7 +153,7 @@ def test_every_command_of_the_shown_networks_runs(
     """Also those that want something of the user: a size, which is given, and inputs, which are made."""
     monkeypatch.chdir(tmp_path)
     build = NETWORKS[name][0]
-    model = build(layers=4) if name == "transformer" else build()  # of many alike a few tell as much
+    model = build(layers=4) if name == "transformer" else build()  # of many alike a few show as much
     onnx.save(model, f"{name}.onnx")
     Path("FOLDER").mkdir()
     for path in filter(Path.exists, (Path(f"{name}.onnx"), Path(f"{name}.fixed.onnx"))):
@@ -197,7 +197,7 @@ def test_a_fix_that_would_not_apply_is_not_suggested(
     monkeypatch.setattr(trial, "soundness_complaints", lambda draft: next(sound, frozenset({"broken"})))
     assert not any(line.startswith("dlclint fix") for line in verdict(capsys, path, *asked)["next"])
     monkeypatch.undo()
-    # Nor is one of what is ignored, which `fix` leaves alone, be it by the model itself.
+    # Nor does one for an ignored finding, which `fix` leaves alone, even where the model ignores it.
     findings = json.loads(shown(capsys, path, *asked))["files"][0]["findings"]
     fixable = [finding["rule"] for finding in findings if finding["fix"] and finding["severity"] != "info"]
     model = onnx.load(path)
@@ -278,12 +278,12 @@ def test_fix_and_plan_honor_what_a_model_carries(tmp_path: Path, capsys: pytest.
     model = onnx.load(path)
     words = ["--isolated", "--runtime", "htp", "--format", "json", str(path)]
     main(["fix", *words, "-o", str(tmp_path / "fixed.onnx")])
-    mended = {finding["rule"] for finding in json.loads(capsys.readouterr().out)["mended"]}
+    fixed = {finding["rule"] for finding in json.loads(capsys.readouterr().out)["mended"]}
     main(["plan", *words])
     said = json.loads(capsys.readouterr().out)
     obstacles = {finding["rule"] for finding in said["errors"] + said["warnings"]}
-    assert mended and obstacles
-    value = "\n".join(f"{rule}: known" for rule in mended | obstacles)
+    assert fixed and obstacles
+    value = "\n".join(f"{rule}: known" for rule in fixed | obstacles)
     model.graph.node[0].metadata_props.add(key="dlclint:ignore", value=value)
     onnx.save(model, path)
     main(["fix", *words, "-o", str(tmp_path / "other.onnx")])
@@ -298,7 +298,7 @@ g (float[1,4,8] x) => (float[1,4,8] y) { y = Reciprocal(x) }"""
 
 
 def test_a_note_about_accuracy_is_a_possible_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A loss that depends on what is unknown is no reason to say that no rule warns of one."""
+    """A loss that depends on unknown values does not allow the answer that no rule warns of one."""
     path = write(tmp_path, RECIPROCAL)
     accuracy = verdict(capsys, path, "--runtime", "htp", "--quantize")["accuracy"]
     assert (accuracy["word"], accuracy["rule"]) == ("unknown", "quantization/range-dependent")

@@ -1,4 +1,4 @@
-"""One input: files, and the command that is run beside them."""
+"""One input: files, and the command that is run next to them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Override files of many entries with extreme numbers, and models that have a tensor for each of them.
 
-One wrong number in one entry rarely meets the rule that it ends: a tiny step counts where a range lies
+One wrong number in one entry rarely meets the rule that it ends: a tiny step counts where a range is
 beyond what an op produces, say. So one input holds many entries, each with several numbers replaced.
 """
 

@@ -1,6 +1,6 @@
 """Running one case in this process, and what is wrong with what it did.
 
-What ends the process (a signal, an endless loop) is seen by `server`; everything else is judged here.
+What ends the process (a signal, an endless loop) is seen by `server`; everything else is checked here.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Stage:
         self.err = tempfile.TemporaryFile()  # noqa: SIM115
 
     def enter(self) -> None:
-        """Let this process speak into the files, stand in the folder, and keep its results apart."""
+        """Make this process write into the files, work in the folder, and keep its results separate."""
         os.environ[FOLDER] = str(self.kept)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -101,7 +101,7 @@ class Stage:
             shutil.rmtree(folder, ignore_errors=True)
 
     def run(self, case: Case) -> Judgment:
-        """Run a case and judge it."""
+        """Run a case and check the result."""
         self._listen()
         for name, data in case.files.items():
             Path(name).write_bytes(data)
@@ -190,7 +190,7 @@ def _flaws(case: Case, status: Any, said: bytes, complained: bytes, written: lis
         yield Flaw("traceback", f"printed: {innermost(err + out)}", err[-3000:])
     elif status in (0, 1) and "Warning" in err:
         yield Flaw("stderr", f"{command}: {_shape(err)}", err[-1000:])
-    # Each path that cannot be followed is a line; of anything else there is one.
+    # Each invalid path is a line; of anything else there is one.
     told = err.endswith("\n") and all(line.startswith("dlclint: ") for line in err[:-1].split("\n"))
     if status == 2 and not (told and err.count("\n") <= len(case.arguments)) and "usage:" not in out:
         yield Flaw("stderr", f"{command}: not one line: {_shape(err)}", err[-1000:])
@@ -202,7 +202,7 @@ def _flaws(case: Case, status: Any, said: bytes, complained: bytes, written: lis
     if status in (0, 1):
         yield from _format(form, out)
     if command == "fix" and case.arguments[1].endswith(".encodings") and "-o" not in case.arguments:
-        out = ""  # the file itself, which is to be the one that was given; a terminal is told apart
+        out = ""  # the file itself, which is to be the one that was named; a terminal is distinguished
     if form == "html":
         out = _SCRIPT.sub("", out)  # the page's own and its libraries', which no input changes
     if form == "markdown":
@@ -276,7 +276,7 @@ def _strings(value: Any) -> Any:
     elif isinstance(value, dict):
         for key, child in value.items():
             yield key
-            if key != "pointer":  # an address in the file, which is no address once it is changed
+            if key != "pointer":  # an address in the file, which is not an address once it is changed
                 yield from _strings(child)
     elif isinstance(value, list):
         for child in value:

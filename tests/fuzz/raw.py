@@ -103,7 +103,7 @@ class Field:
         return head + body
 
     def flat(self) -> Field:
-        """The same field, what lies in it as bytes."""
+        """The same field, its content as bytes."""
         if self.inner is None or self.kind != 2:
             return Field(self.number, self.kind, self.value)
         return Field(self.number, 2, b"".join(node.encoded() for node in self.inner))
@@ -134,7 +134,7 @@ def fields_of(data: bytes, depth: int = 12) -> list[Field]:
     """The fields that bytes hold.
 
     Raises:
-        ValueError: they are no message.
+        ValueError: they are not a message.
     """
     fields, at = [], 0
     while at < len(data):

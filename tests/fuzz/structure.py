@@ -318,7 +318,7 @@ _ELEMENTS = (1, 1, 1, 1, 7, 7, 6, 9, 10, 3, 2, 11, 16, 8, 0, 22)
 
 
 def single(schema: onnx.defs.OpSchema, random: random.Random) -> bytes:
-    """A model of one node of an operator: attributes by the schema or beside it, inputs there or missing."""
+    """A model of one node of an operator: attributes of the schema or others, inputs present or missing."""
     node = helper.make_node(schema.op_type if hasattr(schema, "op_type") else schema.name, [], [])
     node.domain = schema.domain
     for name, attribute in sorted(schema.attributes.items()):

@@ -58,7 +58,7 @@ def check(random: Random) -> Case:
 
 
 def operators(random: Random, index: int) -> Case:
-    """`dlclint check` on single nodes: every version of every operator in turn, damaged anew each time."""
+    """`dlclint check` on single nodes: every version of every operator in turn, damaged again each time."""
     known = structure.schemas()
     data = structure.swept(known[index % len(known)], index // len(known), random)
     words = ("check", "--isolated", *random.choice(TARGETS[:4]), "--format", random.choice(FORMS), "m.onnx")
@@ -222,7 +222,7 @@ def _json_text(data: bytes, random: Random) -> bytes:
 
 
 def encodings(random: Random) -> Case:
-    """Every command that reads an override file, and those that read one beside a model or out of it."""
+    """Every command that reads an override file, and those that read one next to a model or inside it."""
     if random.random() < 0.2:
         model_data, origin = model(random)
         words = random.choice(

@@ -117,7 +117,7 @@ def test_workers_that_die_cost_nothing(
 
 
 class Poison:
-    """Stands for the path of a file: whoever lints it dies, but for this process."""
+    """Replaces the path of a file: any process but this one that lints it dies."""
 
     def __init__(self) -> None:
         self.spared = os.getpid()

@@ -1,4 +1,4 @@
-"""Results that are kept as they arrive: a run goes on from them, and never tells of another result."""
+"""Results that are kept as they arrive: a run resumes from them, and never reports another result."""
 
 from __future__ import annotations
 

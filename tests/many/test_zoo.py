@@ -51,7 +51,7 @@ def linted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def kept(linted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A folder of results, beside the other one in a copy of the zoo in which the test stands."""
+    """A folder of results, next to the other one in a copy of the zoo in which the test runs."""
     shutil.copytree(linted, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return "kept"
@@ -186,7 +186,7 @@ def test_parquet_has_the_rows_of_the_tables(kept: str, capsys: pytest.CaptureFix
 
 
 def test_folders_are_summed_up_and_a_model_counts_once(kept: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Parts of a matrix of CI jobs come to what the whole does, and a part that ran twice counts once."""
+    """Parts of a matrix of CI jobs have the result of the whole, and a part that ran twice counts once."""
     for part in ("1/2", "2/2"):
         main(["check", "--isolated", "--no-cache", "models", "--shard", part, "--results", f"part{part[0]}"])
     whole = parsed(capsys, kept)
@@ -249,7 +249,7 @@ def test_without_pyarrow(
 def test_a_pyarrow_that_cannot_be_loaded(
     kept: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """As pyarrow 22 beside NumPy 1.24."""
+    """As pyarrow 22 with NumPy 1.24."""
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "pyarrow.py").write_text("raise ImportError('pyarrow needs NumPy 2')", "utf-8")
     monkeypatch.syspath_prepend(tmp_path / "broken")
@@ -263,7 +263,7 @@ def test_a_pyarrow_that_cannot_be_loaded(
 
 
 def test_nothing_is_known_of_what_failed() -> None:
-    """A crash is no answer, and a model whose findings were not asked for is counted by its verdict."""
+    """A crash is not an answer, and a model whose findings were not requested is counted by its verdict."""
     good = lint_file(
         Job(Path(__file__).parent.parent / "fixtures" / "model" / "custom-op" / "good_relu.onnxtxt")
     )

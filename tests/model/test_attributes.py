@@ -77,7 +77,7 @@ def test_a_type_that_is_not_stated_is_nothing(tmp_path: Path) -> None:
 def test_what_a_caller_decides(
     op: str, in_function: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is not known in a function, and absent where nobody calls."""
+    """It is not known in a function, and absent where there is no call."""
     name = {"Softmax": "axis", "LRN": "bias", "BatchNormalization": "epsilon"}.get(op, "alpha")
     inputs = ["x", *"sbmv"] if op == "BatchNormalization" else ["x"]
     node = helper.make_node(op, inputs, ["y"])

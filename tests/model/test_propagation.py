@@ -42,7 +42,7 @@ def doublings(first: str, count: int) -> list[NodeProto]:
 def test_doublings_do_not_stay_small(tmp_path: Path) -> None:
     assert is_small(doublings("k4", 10), tmp_path)
     assert not is_small(doublings("k4", 26), tmp_path)
-    assert is_small(doublings("x", 26), tmp_path)  # whose values nobody knows
+    assert is_small(doublings("x", 26), tmp_path)  # whose values are unknown
     assert is_small(doublings("bias", 26), tmp_path)  # which are floats, and not propagated
     assert not is_small([helper.make_node("Shape", ["x"], ["s"]), *doublings("s", 26)], tmp_path)
 

@@ -309,7 +309,7 @@ def test_an_attribute_of_the_caller_is_unknown() -> None:
 
 
 def test_a_value_that_lies_beside_the_structure_takes_part(tmp_path: Path) -> None:
-    """Of more than 4 KiB, so that it is read from the file when it is asked for."""
+    """Of more than 4 KiB, so that it is read from the file when it is needed."""
     table = np.arange(600, dtype=np.int64)
     proto = onnx.parser.parse_model(
         """<ir_version: 8, opset_import: ["" : 17]> g () => (int64[2] y)

@@ -1,4 +1,4 @@
-"""A grid for each channel is chosen where its number is better, and what was not judged is counted."""
+"""A grid for each channel is chosen where its number is better, and what was not measured is counted."""
 
 from __future__ import annotations
 

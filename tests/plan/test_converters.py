@@ -1,4 +1,4 @@
-"""What a plan says of the two converters where they differ, and of options that not every release has."""
+"""What a plan states about the two converters where they differ, and about options of some releases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan judges the tensors that share a grid one by one."""
+"""A plan evaluates the tensors that share a grid one by one."""
 
 from __future__ import annotations
 

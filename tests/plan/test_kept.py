@@ -1,4 +1,4 @@
-"""A plan of a model that carries its encodings takes them, and chooses nothing anew."""
+"""A plan of a model that carries its encodings takes them, and chooses none again."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def test_overrides_hold_what_the_weights_say(model: str, capsys: pytest.CaptureF
         largest = abs(array[channel]).max()
         assert entry["min"] <= -largest * 0.9999 and entry["max"] >= largest * 0.99
     assert whole["activation_encodings"].keys() == {"c", "d", "f", "g", "h", "i", "j", "k", "y"}
-    # A Softmax lies on 0 to 1 in steps of 1/256, as HTP has it.
+    # A Softmax has the range 0 to 1 in steps of 1/256, as on HTP.
     assert whole["activation_encodings"]["y"][0]["max"] == pytest.approx(255 / 256)
 
 

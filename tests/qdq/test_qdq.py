@@ -1,4 +1,4 @@
-"""QDQ models taken apart: what they say of their tensors, and that nothing of their function is lost."""
+"""QDQ models: what they state about their tensors, and that the float model computes the same."""
 
 from __future__ import annotations
 
@@ -366,7 +366,7 @@ def test_show_and_diff_read_models(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_rules_on_neighbors_look_through_and_offer_no_fix(tmp_path: Path) -> None:
-    """A fix would be worked out on tensors that the file does not have."""
+    """A fix would be computed from tensors that the file does not have."""
     ones = ", ".join(["1"] * 16)
     body = f"""g (float[1,4,1,1] x) => (float[1,4,1,1] y)
       <{S}, int8[4,4,1,1] w = {{{ones}}}, float t = {{0.1}}, float[4,1,1] slope = {{0.1, 0.2, 0.3, 0.4}}> {{

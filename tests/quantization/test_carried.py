@@ -1,4 +1,4 @@
-"""What a QDQ model carries is judged as an override file with the same grids on the float model is."""
+"""What a QDQ model carries is checked like an override file with the same grids for the float model."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def said(path: Path, capsys: pytest.CaptureFixture[str], *options: str) -> dict[
 def test_weights_are_judged_as_with_a_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], by_channel: bool, bits: int, domain: str
 ) -> None:
-    # What a grid rounds to zero, a QDQ model has lost: of that only the float model can tell.
+    # What a grid rounds to zero, a QDQ model has lost: only the float model can show that.
     values = weights(0.02 if bits == ONE_EACH else 0.3)
     stored = [numpy_helper.from_array(value, name) for name, value in values.items()]
     float_model = saved(tmp_path / "float.onnx", nodes({}), stored, "", 21)

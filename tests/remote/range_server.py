@@ -31,7 +31,7 @@ class Served:
     fault: Callable[[Handler, int], bool] | None = None
     """Answers itself, or does not (False), given the number of the request."""
     safety: ssl.SSLContext | None = None
-    """Of a server that speaks https."""
+    """Of a server that uses https."""
     url: str = ""
     requests: list[str] = field(default_factory=list)
     """Method and path of each request."""
@@ -84,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
             self.served.sent += len(body)
 
     def send_file(self, path: Path, size: int | None = None) -> None:
-        """Send a file, or the ranges that were asked for; `size` is declared instead of its own."""
+        """Send a file, or the requested ranges; `size` is declared instead of its own."""
         real = path.stat().st_size
         size = real if size is None else size
         stamp = self.served.etag or (lambda one: f'"{one.stat().st_mtime_ns:x}-{real:x}"')

@@ -1,4 +1,4 @@
-"""Images hold what was asked for, whatever was asked for, and guesses cost bytes, never truth."""
+"""Images hold what was requested, whatever it is, and wrong guesses cost bytes, never correctness."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dlclint.remote.reader import Sink, Traffic
 
 
 class FromMemory:
-    """A reader of bytes at hand that keeps what it was asked for."""
+    """A reader of local bytes that keeps the requests."""
 
     note = ""
     near = 4096

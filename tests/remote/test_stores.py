@@ -1,4 +1,4 @@
-"""Models in an object store: a real server that speaks S3, read through fsspec's file system for it."""
+"""Models in an object store: a real S3 server, read through fsspec's file system for it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ config = pytest.importorskip("fsspec.config", reason="dlclint[remote] is not ins
 
 @pytest.fixture
 def configured(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], None]:
-    """Sets what fsspec's configuration says of https."""
+    """Sets fsspec's configuration of https."""
 
     def put(options: dict[str, Any]) -> None:
         monkeypatch.setenv("FSSPEC_HTTPS", "{}")
@@ -112,7 +112,7 @@ def test_a_compressed_answer_is_no_file(root: Path) -> None:
 def test_https(
     root: Path, tmp_path: Path, configured: Callable[[dict[str, Any]], None], trusted: bool
 ) -> None:
-    """A certificate is to be trusted, and nothing is asked for without one that was to come with it."""
+    """A certificate must be trusted, and nothing is requested without a certificate that the user named."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate(tmp_path))
     if trusted:

@@ -211,7 +211,7 @@ def test_it_is_colored_by_runtime_and_by_precision(page: Any) -> None:
 def test_a_chart_is_read_and_leads_to_its_layer(page: Any) -> None:
     chart = page.locator("[data-chart=sqnr]")
     chart.locator("summary").click()
-    chart.locator("tbody tr").nth(5).wait_for()  # rows come with the event that tells of the opening
+    chart.locator("tbody tr").nth(5).wait_for()  # rows come with the event that reports the opening
     assert chart.locator("tbody tr").count() == 6
     plot = chart.locator(".u-over")
     plot.scroll_into_view_if_needed()

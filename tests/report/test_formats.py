@@ -29,7 +29,7 @@ from dlclint.writing import write_whole
 
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
 SARIF_SHA256 = "c3b4bb2d6093897483348925aaa73af03b3e3f4bd4ca38cef26dcb4212a2682e"
-"""As NOTICE.md beside the schema says."""
+"""As NOTICE.md next to the schema states."""
 Validate = Callable[[str, Any], None]
 
 
@@ -172,7 +172,7 @@ def test_write_whole_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_write_whole_keeps_pipes_and_links(tmp_path: Path) -> None:
-    """What is no file of its own, such as /dev/null, must not become one."""
+    """What is not a file of its own, such as /dev/null, must not become one."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)

@@ -175,7 +175,7 @@ def test_several_reports_in_one_run(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 JUNIT = Path(__file__).parent / "junit-10" / "junit-10.xsd"
 JUNIT_SHA256 = "a1a816f58d1bf95ebabf371994df0b9246dee66ea9572fbec4f9296f1b2c0ff6"
-"""As NOTICE.md beside the schema says."""
+"""As NOTICE.md next to the schema states."""
 GITLAB = {
     "type": "array",
     "items": {

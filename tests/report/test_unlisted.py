@@ -85,7 +85,7 @@ def test_what_is_not_listed_is_ignored_and_fails_all_the_same(ran: Ran, tmp_path
     assert "model/dangling-input" not in {
         finding["rule"] for finding in (*file["findings"], *file.get("unlisted", ()))
     }
-    assert file["verdict"]["converts"]["word"] == "no"  # whatever is told
+    assert file["verdict"]["converts"]["word"] == "no"  # whatever is reported
     (tmp_path / "dlclint.toml").write_text(f'{ignore}tensor = "ghost[0-9]*"\n', "utf-8")
     assert json.loads(ran("--format", "json")[1])["files"][0]["ignored"] == COUNT
     (tmp_path / "dlclint.toml").write_text(f'{ignore}tensor = "ghost?"\n', "utf-8")  # the ten first
@@ -108,7 +108,7 @@ def test_a_file_name_is_no_workflow_command(
 
 
 def test_a_wrapped_name_is_no_workflow_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every width of the text ahead, so that each place of the name comes to stand at the start of a line."""
+    """Every width of the text ahead, so that each place of the name is once at the start of a line."""
     for width in range(60, 100):
         name = f"{'x' * width} ::error title=x::y"
         path = tmp_path / "w.onnx"

@@ -14,7 +14,7 @@ from dlclint_schemas.resource import load
 ENTRIES = load("op_remedies")["remedies"]
 OPS = {schema.name for schema in onnx.defs.get_all_schemas_with_history() if schema.domain == ""}
 NAMED_AS_SOURCES = {"Attention", "DequantizeLinear", "Scan", "If"}
-"""Ops that a remedy speaks of as what is there, or that the quantizer reads."""
+"""Ops that a remedy mentions as part of the model, or that the quantizer reads."""
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["ops"][0])

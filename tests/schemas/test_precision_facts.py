@@ -1,4 +1,4 @@
-"""What the sources say of precisions on HTP, and that the small copies agree with the documents."""
+"""What the sources state about precisions on HTP, and that the small copies agree with the documents."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Pair:
 
 @pytest.mark.parametrize("source", [SOURCE, FUTURE + SOURCE], ids=["evaluated", "postponed"])
 def test_annotations_of_either_kind(source: str) -> None:
-    """Without the future import Python 3.14 works annotations out only when somebody asks for them."""
+    """Without the future import Python 3.14 evaluates annotations only when they are read."""
     scope: dict[str, Any] = {"__name__": __name__}
     exec(compile(source, "pair.py", "exec", dont_inherit=True), scope)
     kind = scope["Pair"]

@@ -1,4 +1,4 @@
-"""`plan --inputs`: each choice beside what was measured of it, and which of both decides."""
+"""`plan --inputs`: each choice next to its measurement, and which of the two decides."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_every_choice_shows_predicted_and_measured(
         if measured["decided"] == "prediction" and measured["predicted_db"] is not None and name != "weights":
             assert abs(measured["measured_db"] - measured["predicted_db"]) <= 3, name
     assert topic(report_json, "outputs")["choice"] == "kept"
-    # Without inputs nothing is said to be measured.
+    # Without inputs nothing is reported as measured.
     assert all(advice["measured"] is None for advice in report(path, capsys, "--soc", "sm8550")["advice"])
 
 

@@ -76,7 +76,7 @@ def test_engines_that_agree_do_not_part(tmp_path: Path) -> None:
 
 
 def test_the_sample_and_the_part_that_differ_most(tmp_path: Path) -> None:
-    """Scores beside boxes of a hundred times their size: the complete output hides that they are lost."""
+    """Scores next to boxes of a hundred times their size: the complete output hides that they are lost."""
     evaluator, scheme, _ = prepared(saved(tmp_path, YOLO))
     rows = [inputs(tmp_path / "m.onnx", seed) for seed in range(3)]
     both = BothEngines(output_pieces(evaluator, rows[0]))

@@ -1,4 +1,4 @@
-"""Outputs with parts of unlike range: which elements are whose, and what is judged by itself."""
+"""Outputs with parts of unlike range: which elements are in which part, and what is measured separately."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs from files, and random ones: what is taken, and what each bad one is told."""
+"""Inputs from files, and random ones: what is accepted, and the error for each bad one."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def test_equalization_on_a_copy(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert simulate(copy, "--encodings", str(file), "--format", "json") == 0
     outputs = json.loads(capsys.readouterr().out)["files"][0]["engines"][0]["outputs"]
     assert outputs[0]["sqnr"] == pytest.approx(report_json["sqnr"], abs=0.1)
-    # An interrupted search comes to the same.
+    # An interrupted search has the same result.
     lines = (tmp_path / "journal").read_text().splitlines()
     for cut in (1, 2, len(lines) - 1):
         (tmp_path / "journal").write_text("\n".join(lines[:cut]) + "\n")
@@ -192,7 +192,7 @@ def test_an_interrupted_search_goes_on(tmp_path: Path, capsys: pytest.CaptureFix
     _, again = report(path, capsys, "--target", "45", "--resume", str(journal))
     assert again == first
     assert journal.read_text().splitlines() == lines
-    # Another question begins anew.
+    # Another question starts again.
     report(path, capsys, "--target", "45", "--seed", "5", "--resume", str(journal))
     assert journal.read_text().splitlines()[0] != lines[0]
 
@@ -319,7 +319,7 @@ def test_roundings_are_those_of_the_network(tmp_path: Path) -> None:
     scheme = assign(evaluator.network, observe(evaluator, samples, False), Settings(), shared)
     trials = Trials(evaluator, {}, samples, Goal(40.0), Journal())
     costs = {(edge.start, edge.end): edge.cost for edge in edges(trials, scheme, shared)}
-    # The pooled tensor lies on the grid of the Relu, and what Relu reads is never stored.
+    # The pooled tensor has the grid of the Relu, and what Relu reads is never stored.
     assert set(costs) == {("x", "r"), ("r", "d"), ("d", "h"), ("h", "g"), ("g", "y"), ("y", None)}
     assert all(cost[0] > 0 for cost in costs.values())
     names = {group.leader: group.members for group in groups(scheme, evaluator, shared, frozenset({"Gemm"}))}

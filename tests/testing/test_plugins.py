@@ -183,7 +183,7 @@ def run(folder: Path, *words: str, code: str = RUN) -> subprocess.CompletedProce
 
 
 def complaints(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
-    """What is said of each plugin or rule that is left out."""
+    """What is reported on each plugin or rule that is left out."""
     lines = done.stderr.splitlines()
     assert all(line.startswith("dlclint: error: ") and " is left out: " in line for line in lines), lines
     return dict(line.removeprefix("dlclint: error: ").split(" is left out: ", 1) for line in lines)

@@ -1,4 +1,4 @@
-"""Estimates on demand are those of a walk over all nodes, in whatever order they are asked for."""
+"""Estimates on demand equal those of a walk over all nodes, in whatever order they are requested."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _nodes(edges: list[list[int]], order: list[int]) -> tuple[Node, ...]:
 
 
 class _Walk:
-    """Says of a tensor how many nodes it depends on as far as these were visited before."""
+    """States for a tensor how many nodes it depends on as far as these were visited before."""
 
     def __init__(self) -> None:
         self.found: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Estimates through attention, tables, biases after Identity, and from what is said of the inputs."""
+"""Estimates through attention, tables, biases after Identity, and from statistics of the inputs."""
 
 from __future__ import annotations
 
