@@ -249,6 +249,7 @@ PRIVATE_OP_SETS = {
     "dlclint.model.propagation": [
         "Add Mul Sub",
         "Cast Identity Slice",
+        "Concat Constant Gather Shape",
         "ConstantOfShape Expand Reshape Tile",
     ],
     # The subject of one rule.
