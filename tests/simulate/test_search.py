@@ -183,6 +183,34 @@ def test_an_override_file_forbids_equalizing(tmp_path: Path, capsys: pytest.Capt
     assert any("not equalized: the grids of the override file" in note for note in report_json["notes"])  # type: ignore
 
 
+def test_the_ranges_of_an_override_file_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The search may widen their tensors; other ranges for them would contradict the file."""
+    path, file, after = unequal(tmp_path), tmp_path / "g.encodings", tmp_path / "after.encodings"
+    assert simulate(path, "--emit-overrides", str(file)) == 0
+    entries = json.loads(file.read_text())
+    # Wider than calibrated, as no quantizer would choose.
+    given = {"activation_encodings": ("r", 64), "param_encodings": ("w2", 1.25)}
+    wide: dict[str, tuple[float, float]] = {}
+    for section, (name, factor) in given.items():
+        (entry,) = entries[section][name]
+        entry |= {field: factor * entry[field] for field in ("min", "max", "scale")}
+        wide[section] = entry["min"], entry["max"]
+        entries[section] = {name: [entry]}
+    file.write_text(json.dumps(entries))
+    capsys.readouterr()
+    wanted = ("--target", "20dB", "--encodings", str(file), "--emit-overrides", str(after))
+    _, search = report(path, capsys, *wanted)
+    kept = [row["change"] for row in search["steps"] if row["kept"]]  # type: ignore[attr-defined]
+    assert "a grid for each channel" in kept[1] and kept[-1].startswith("16 bits for")
+    emitted = json.loads(after.read_text())
+    assert len(emitted["param_encodings"]["w1"]) > 1
+    for section, (name, _) in given.items():
+        (entry,) = emitted[section][name]
+        assert (entry["min"], entry["max"]) == pytest.approx(wide[section], rel=0.02), name
+    # Nor is a wide grid of the file one that the search has widened for a bias.
+    assert not any("larger than their weights" in note for note in search["notes"])  # type: ignore[attr-defined]
+
+
 def test_an_interrupted_search_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, journal = small_conv(tmp_path), tmp_path / "search.jsonl"
     _, first = report(path, capsys, "--target", "45", "--resume", str(journal))

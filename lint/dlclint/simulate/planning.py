@@ -30,13 +30,12 @@ from dlclint.encodings.document import EncodingsDocument
 from dlclint.simulate.assigning import Settings, assign
 from dlclint.simulate.emission import overrides_of_scheme
 from dlclint.simulate.inputs.samples import Samples
-from dlclint.simulate.limits import fit_ranges
 from dlclint.simulate.measuring import Error
 from dlclint.simulate.network import CannotSimulate
 from dlclint.simulate.outcome import OutputRow
 from dlclint.simulate.reference import Tick, compare, outputs_of, quiet
 from dlclint.simulate.scheme import Scheme
-from dlclint.simulate.search.biases import fit_biases
+from dlclint.simulate.search.biases import fit_biases, fit_grids
 from dlclint.simulate.search.equalizing import equalized
 from dlclint.simulate.search.searching import SearchState
 from dlclint.simulate.search.trials import Goal, Journal, SchemeQuality, Trials, value_text
@@ -391,8 +390,7 @@ class _Work:
         for name, grid in scheme.activations.items():
             if shared.get(name, name) in leaders:
                 scheme.activations[name] = grid.at(16)
-        fit_ranges(self.prepared.network, scheme, shared, self.prepared.from_file)
-        fit_biases(self.prepared.network, scheme)
+        fit_grids(self.prepared.network, scheme, shared, self.prepared.from_file)
         return scheme
 
     def _outputs(self, said: Advice, value: SchemeQuality, predicted: float | None) -> None:

@@ -42,6 +42,11 @@ class Prepared:
     from_file: frozenset[str] = frozenset()
     """Tensors whose grids come from an override file."""
 
+    def is_given(self, name: str) -> bool:
+        """Whether the override file has an entry for a tensor, or for one whose grid it has."""
+        same = (name, self.shared.get(name, name), self.network.moved.get(name, name))
+        return not self.from_file.isdisjoint(same)
+
 
 def widths_text(settings: Settings) -> str:
     """A text such as `8-bit activations (tf), 8-bit weights per tensor (tf), 32-bit biases`."""

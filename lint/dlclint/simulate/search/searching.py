@@ -11,13 +11,11 @@ from dataclasses import dataclass, field, replace
 from dlclint.diagnostic import counted, first_few, plain
 from dlclint.model.op_facts import CONVOLUTIONS, Role
 from dlclint.simulate.assigning import Settings, assign, fixed_grid, second_grid, second_inputs, weight_grid
-from dlclint.simulate.limits import fit_ranges
 from dlclint.simulate.network import Step
-from dlclint.simulate.observing import Observation
 from dlclint.simulate.outcome import SearchOutcome, SearchRow
 from dlclint.simulate.reference import observe, share_at_16
 from dlclint.simulate.scheme import Grid, ParamGrid, Scheme, grid_of_range, what
-from dlclint.simulate.search.biases import fit_biases
+from dlclint.simulate.search.biases import fit_biases, fit_grids
 from dlclint.simulate.search.equalizing import equalized
 from dlclint.simulate.search.floating import fewest_in_float, in_float, roundings_left
 from dlclint.simulate.search.regions import Edge, GridGroup, edges, groups, order
@@ -179,15 +177,15 @@ class SearchState:
         return after < _LESS * before
 
     def _per_channel(self) -> None:
-        weights = [s for s in self._weighted() if s.op in CONVOLUTIONS]
-        if self.settings.per_channel or not weights:
+        ops = {step.op for step, _, _ in self._own_weights()}
+        if self.settings.per_channel or ops.isdisjoint(CONVOLUTIONS):
             return
         settings = replace(self.settings, per_channel=True)
         scheme = self._with_params(settings)
         size = 8 * sum(g.scale.size - 1 for n, g in scheme.params.items() if n in self.scheme.params)
         gain = self._weights_gain("per channel", scheme)
-        what_is = "weights of convolutions: a grid for each channel"
-        self._try("per channel", what_is, scheme, settings, size, gain)
+        change = "weights of convolutions: a grid for each channel"
+        self._try("per channel", change, scheme, settings, size, gain)
 
     def _wide_biases(self) -> None:
         if not self.scheme.biases:
@@ -199,22 +197,29 @@ class SearchState:
         self._try("bias", "biases at 32 bits", scheme, settings, size)
 
     def _weight_ranges(self) -> None:
-        if self.settings.param_quantizer == "enhanced" or not self.scheme.params:
+        if self.settings.param_quantizer == "enhanced" or not self._own_weights():
             return
         settings = replace(self.settings, param_quantizer="enhanced")
         scheme = self._with_params(settings)
         gain = self._weights_gain("weight ranges", scheme)
         self._try("weight ranges", "ranges of weights searched (enhanced)", scheme, settings, 0, gain)
 
+    def _own_weights(self) -> list[tuple[Step, int, str]]:
+        """The weights whose grids are the search's to choose: those that an override file lacks."""
+        network, params = self.prepared.network, self.scheme.params
+        return [
+            (step, position, name)
+            for step in network.steps
+            for position, name in enumerate(step.inputs)
+            if name in params and what(step, position, network) is Role.WEIGHT
+            if not self.prepared.is_given(name)
+        ]
+
     def _with_params(self, settings: Settings) -> Scheme:
         scheme = self.scheme.copy()
-        network = self.prepared.network
-        for step in self._weighted():
-            for position, name in enumerate(step.inputs):
-                if name in scheme.params and what(step, position, network) is Role.WEIGHT:
-                    bits = replace(settings, weights_bitwidth=scheme.params[name].bitwidth)
-                    values = network.constants[name]
-                    scheme.params[name] = weight_grid(step, position, values, bits)
+        for step, position, name in self._own_weights():
+            bits = replace(settings, weights_bitwidth=scheme.params[name].bitwidth)
+            scheme.params[name] = weight_grid(step, position, self.prepared.network.constants[name], bits)
         return scheme
 
     def _weighted(self) -> list[Step]:
@@ -234,11 +239,11 @@ class SearchState:
             return
         settings = replace(self.settings, act_quantizer="enhanced")
         prepared = self.prepared
-        binned: dict[str, Observation] = observe(prepared.evaluator, prepared.samples, True)
+        binned = observe(prepared.evaluator, prepared.samples, True)
         other = assign(prepared.network, binned, settings, prepared.shared)
         scheme = self.scheme.copy()
         for name, grid in scheme.activations.items():
-            if not grid.fixed and name in other.activations:
+            if not grid.fixed and name in other.activations and not prepared.is_given(name):
                 scheme.activations[name] = other.activations[name].at(grid.bitwidth)
         self._try("activation ranges", "ranges of activations searched (enhanced)", scheme, settings, 0)
 
@@ -351,8 +356,7 @@ class SearchState:
                     if stored and what(step, position, self.prepared.network) is Role.DATA:
                         wide.activations[name] = wide.activations[name].at(16)
         self._keep_narrow(wide)
-        fit_ranges(self.prepared.network, wide, shared, self.prepared.from_file)
-        fit_biases(self.prepared.network, wide)
+        fit_grids(self.prepared.network, wide, shared, self.prepared.from_file)
         return wide
 
     def _keep_narrow(self, scheme: Scheme) -> None:
