@@ -306,7 +306,7 @@ def test_bad_arguments(
     ],
     ids=["no-graph", "noise", "text", "pointer"],
 )
-def test_every_command_refuses_what_is_no_model(
+def test_every_command_refuses_what_is_not_a_model(
     command: list[str],
     data: bytes,
     expected: str,

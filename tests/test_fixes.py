@@ -107,7 +107,7 @@ def test_fix(path: Path, tmp_path: Path) -> None:
         assert (proof.verdict, proof.reason) == (ComparisonResult.EQUAL, "")
 
 
-def test_every_fixable_rule_is_mended() -> None:
+def test_every_fixable_rule_is_fixed() -> None:
     """A rule that says it has fixes has a bad fixture for each kind."""
     seen: dict[str, set[Safety]] = {}
     for path in CASES:

@@ -86,7 +86,7 @@ def test_every_flaw_is_seen(monkeypatch: pytest.MonkeyPatch, words: tuple[str, .
     assert events[0]["digest"] == events[2]["digest"] != ""
 
 
-def test_what_drops_its_output_blinds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_drops_its_output_hides_no_other_flaw(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge, "_main", misbehave)
     events: list[dict[str, Any]] = []
     cases = [Case({"m.onnx": b"x"}, (word,)) for word in ("drop", "escape")]

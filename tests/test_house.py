@@ -261,7 +261,7 @@ PRIVATE_OP_SETS = {
 """The sets of ops outside `dlclint.model.op_facts`, each the private subject of one matcher, walk or rule."""
 
 
-def test_facts_about_ops_stand_in_one_place() -> None:
+def test_facts_about_ops_are_in_one_place() -> None:
     """A new set of ops is a fact for `dlclint.model.op_facts`, unless only its own function can use it."""
     sets = {name: list(_op_sets(path.read_text("utf-8"))) for name, path in SOURCES.items()}
     facts = sets.pop("dlclint.model.op_facts")

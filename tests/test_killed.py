@@ -122,7 +122,7 @@ def test_what_lives_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what is dead and not reaped")
-def test_what_a_dead_process_left_goes_even_where_nobody_reaps_it(tmp_path: Path) -> None:
+def test_what_a_dead_process_left_goes_even_where_no_parent_reaps_it(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
         os._exit(0)

@@ -161,7 +161,7 @@ def test_unknown(tmp_path: Path, case: str) -> None:
     assert "\n" not in verification.reason
 
 
-def test_outputs_that_prove_nothing_are_told_apart(tmp_path: Path) -> None:
+def test_outputs_that_prove_nothing_are_distinguished(tmp_path: Path) -> None:
     """Saturated ones, and not those that follow from no input."""
     text = (
         "(float[1,8] x) => (float[1,8] y, float[1,8] z, float[1] c) <float b = {-99}, float w = {0.001}, "
@@ -203,7 +203,7 @@ def test_open_sizes_are_compared_at_two_and_more(tmp_path: Path, sizes: str) -> 
         assert (verification.verdict is ComparisonResult.DIFFERENT) == seen
 
 
-def test_a_size_that_is_asked_for_is_compared_at_that_size(tmp_path: Path) -> None:
+def test_a_size_that_is_requested_is_compared_at_that_size(tmp_path: Path) -> None:
     original, changed, _ = DIFFERENT["time taken for a batch"]
     assert compare(tmp_path, original, changed).verdict is ComparisonResult.DIFFERENT
     asked = Dimensions(symbols={"S": 1})

@@ -1,4 +1,4 @@
-"""Messages, help, documents and docstrings keep to the words and the spelling that the field uses."""
+"""Messages, help, documents, docstrings and names of tests use the words and spelling of the field."""
 
 from __future__ import annotations
 
@@ -111,6 +111,18 @@ def test_words_of_docstrings_and_comments() -> None:
         if words:
             wrong[path.relative_to(ROOT).as_posix()] = words
     assert wrong == {}
+
+
+def test_words_of_the_names_of_tests() -> None:
+    names = {
+        node.name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+    assert len(names) > 1000
+    texts = [name.replace("_", " ") for name in sorted(names)]
+    assert [text for text in texts if banned(text) or banned(text, BANNED_IN_PROSE)] == []
 
 
 def test_prose_is_docstrings_and_comments() -> None:

@@ -208,7 +208,7 @@ def test_a_stored_tensor_that_differs_from_sample_to_sample() -> None:
     assert Batch(other).meaning("x") is MIXED
 
 
-def test_states_picked_one_by_one_are_no_batch() -> None:
+def test_states_picked_one_by_one_are_not_a_batch() -> None:
     body = "a = Gather<axis = 0>(x, i) y = Relu(a)"
     assert Batch(model_of(body, "float[2,6] x")).meaning("x") is Meaning.LAYERS
     assert Batch(model_of(body, "float[N,6] x")).meaning("x") is MIXED

@@ -36,7 +36,7 @@ def test_what_draws_numbers_or_quantizes_stays(op: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("op", ["QuantizeLinear(half, half)", "DequantizeLinear(whole, half)"])
-def test_what_stands_for_an_encoding_stays(op: str, tmp_path: Path) -> None:
+def test_what_represents_an_encoding_stays(op: str, tmp_path: Path) -> None:
     text = TEXT.replace("{op}(half)", op.replace("half", "one")).replace(
         "{{0.5, 0.5}}>", "{{0.5, 0.5}}, float one = {{1.0}}, uint8[2] whole = {{1, 2}}>"
     )

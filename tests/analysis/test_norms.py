@@ -66,7 +66,7 @@ def test_other_sums_are_none(folder: Path, body: str) -> None:
     assert not sums(folder, body)
 
 
-def test_an_open_size_is_no_count(folder: Path) -> None:
+def test_an_open_size_is_not_a_count(folder: Path) -> None:
     assert not sums(folder, "{ z = ReduceL2 <axes: ints = [-1]> (x) }", "1,2,8,N")
 
 

@@ -108,7 +108,7 @@ def test_quantized_activations_cross_at_their_width(tmp_path: Path) -> None:
         assert ModelView(model, Target(kind=kind)).partition(Runtime.HTP).bytes == size
 
 
-def test_a_branch_beside_the_first_op_costs_no_subnet(tmp_path: Path) -> None:
+def test_a_branch_next_to_the_first_op_costs_no_subnet(tmp_path: Path) -> None:
     """Softplus reads the input, Neg works on another branch: cpu, then htp; never htp, cpu, htp."""
     text = f"""{HEAD} g (float[1,4] x, float[1,4] b) => (float[1,4] y) {{
       n = Neg(b) s = Softplus(x) y = Add(s, n) }}"""

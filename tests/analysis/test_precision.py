@@ -239,7 +239,7 @@ def test_an_op_without_bias_has_none(tmp_path: Path) -> None:
     assert not [rule for rule, _ in findings if rule == "bias-bits"]
 
 
-def test_the_message_tells_both_widths(tmp_path: Path) -> None:
+def test_the_message_names_both_widths(tmp_path: Path) -> None:
     kind = DlcKind(True, float_bias_bitwidth=32)
     _, findings = worked(tmp_path, CHAIN, {"conv1_1": FP16}, {}, kind)
     assert (

@@ -50,14 +50,14 @@ def test_transforms_are_recognized(window: str, points: int) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(32, 32), (64, 16), (16, 128), (128, 64)]))
-def test_other_weights_are_no_transforms(seed: int, shape: tuple[int, int]) -> None:
+def test_other_weights_are_not_transforms(seed: int, shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(seed)
     assert not is_transform(tensor(rng.normal(size=shape)))
     smooth = np.cumsum(rng.normal(size=shape), axis=1)  # low-pass rows all have one bin
     assert not is_transform(tensor(smooth))
 
 
-def test_small_and_odd_weights_are_no_transforms() -> None:
+def test_small_and_odd_weights_are_not_transforms() -> None:
     assert not is_transform(tensor(np.eye(8)))
     assert not is_transform(tensor(np.zeros((32, 32))))
     assert not is_transform(tensor(np.full((32, 32), np.nan)))

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent / "benchmarks"))
 from ranges import judge
 
 
-def test_estimates_beside_measurements(tmp_path: Path) -> None:
+def test_estimates_compared_with_measurements(tmp_path: Path) -> None:
     weights = {
         "w": np.eye(32, dtype=np.float32),
         "table": np.linspace(-1, 1, 32, dtype=np.float32).reshape(16, 2),

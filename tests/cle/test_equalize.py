@@ -124,7 +124,7 @@ def test_batchnorm_stays_and_takes_the_factors(tmp_path: Path) -> None:
     assert changed == {"v1", "v2", "v5", "v6", "v7", "v10"}
 
 
-def test_an_output_beside_another_is_written_whole_or_not_at_all(
+def test_an_output_next_to_another_is_written_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, output = bottleneck().save(tmp_path), tmp_path / "o.onnx"
@@ -266,7 +266,7 @@ def test_report_of_weights_without_noise_and_pairs_left_alone(
         validate(json.loads(capsys.readouterr().out))
 
 
-def test_reasons_are_told_four_at_most(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_four_reasons_are_listed_at_most(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network = Network(2)
     for _ in range(7):
         network.add("Conv", network.value(np.full((2, 2, 1, 1), np.nan))).add("MaxPool", kernel_shape=[1, 1])

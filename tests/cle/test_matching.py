@@ -95,7 +95,7 @@ PADS = ", int64[8] pads = {0,0,1,1,0,0,1,1}, int64[8] wide = {0,1,0,0,0,1,0,0}, 
         ("s = Sigmoid(c) a = Mul(c, s)", False, False),
     ],
 )
-def test_what_lies_between(tmp_path: Path, between: str, documented: bool, extended: bool) -> None:
+def test_what_is_between(tmp_path: Path, between: str, documented: bool, extended: bool) -> None:
     bounds = ", float zero = {0.0}, float six = {6.0}"
     path = parsed(tmp_path, f"c = Conv(x, w) {between} y = Conv(a, w)", PADS + bounds)
     assert bool(matching(path).pairs) is documented

@@ -54,7 +54,7 @@ shapes = st.tuples(
     st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=150, deadline=None)
-def test_pieces_come_to_the_whole(
+def test_pieces_give_the_result_of_the_whole(
     shape: tuple[int, int, int, int], transposed: bool, dtype: type, piece: int, seed: int
 ) -> None:
     group, height, width, size = shape

@@ -100,13 +100,13 @@ def test_powers_of_two_come_within_a_factor_of_two(chain: list[tuple[Floats, int
         assert (np.abs(np.log2(first[alive] / second[alive])) <= 1 + 1e-6).all()
 
 
-def test_a_pair_comes_to_the_geometric_mean() -> None:
+def test_a_pair_has_the_geometric_mean() -> None:
     first, second = np.array([[[4.0]], [[0.5]]]), np.array([[[9.0], [2.0]]])
     scaled = settle([(first, 1), (second, 1)])
     np.testing.assert_allclose(scaled.factors[0], [np.sqrt(4 / 9), np.sqrt(0.5 / 2)])
 
 
-def test_a_depthwise_triple_comes_to_the_cube_root() -> None:
+def test_a_depthwise_triple_has_the_cube_root() -> None:
     """As the closed form of Nagel et al. has it for three layers."""
     ranges = np.array([8.0, 0.1]), np.array([0.01, 3.0]), np.array([1.0, 50.0])
     chain = [

@@ -136,7 +136,7 @@ def test_the_nearest_configuration_holds(here: Path, capsys: pytest.CaptureFixtu
     assert len(severities(check(capsys, "--isolated", ".")[1])) == 2
 
 
-def test_each_run_reads_what_is_beside_a_model_again(here: Path) -> None:
+def test_each_run_reads_what_is_next_to_a_model_again(here: Path) -> None:
     (here / "sub").mkdir()
     nothing_given = argparse.Namespace(isolated=False, config=None)
     for ignored in ("ops/unsupported", "ops/version-not-listed"):
@@ -171,7 +171,7 @@ def test_what_extend_adds_up_to(here: Path) -> None:
         load_config(child)
 
 
-def test_a_baseline_tells_what_is_new(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_baseline_shows_what_is_new(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = save(here / "m.onnx")
     assert main(["check", "--write-baseline", "m.onnx"]) == 0
     assert "wrote 2 findings to dlclint-baseline.json" in capsys.readouterr().err
@@ -212,7 +212,7 @@ def test_a_baseline_keeps_what_was_not_linted(here: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"version": 2, "findings": []}', '{"version": 1, "findings": [1]}', "[" * 100_000]
 )
-def test_what_is_no_baseline(text: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_a_baseline(text: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(here / "m.onnx")
     (here / "known.json").write_text(text)
     assert main(["check", "--baseline", "known.json", "m.onnx"]) == 2

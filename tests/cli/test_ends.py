@@ -56,7 +56,7 @@ def test_with_closed_errors_nothing_is_printed_in_their_place() -> None:
     assert done.stdout.endswith("in 1 file\n")
 
 
-def test_without_any_stream_the_status_tells() -> None:
+def test_without_any_stream_the_status_reports() -> None:
     assert shell(f"{DLCLINT} check --isolated {MODEL} <&- >&- 2>&-").returncode == 2
 
 
@@ -88,7 +88,7 @@ def test_a_signal_ends_the_run_and_its_processes_silently(
     assert (process.returncode, output, errors) == (status, "", "")
 
 
-def test_an_error_of_ours_is_no_finding(
+def test_an_error_of_ours_is_not_a_finding(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(run: str, *arguments: object, **options: object) -> int:

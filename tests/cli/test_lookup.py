@@ -68,7 +68,7 @@ def test_wrong_names(arguments: list[str], says: str, capsys: pytest.CaptureFixt
     assert error.count("\n") == 1
 
 
-def test_an_op_of_onnx_is_no_misspelling_of_another(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_op_of_onnx_is_not_a_misspelling_of_another(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ops", "Selu"]) == 2
     assert "did you mean" not in capsys.readouterr().err
 

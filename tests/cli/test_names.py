@@ -82,13 +82,13 @@ def test_several_models_of_which_none_has_it(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == f"dlclint: error: {said}\n"
 
 
-def test_a_model_that_cannot_be_read_is_told_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_cannot_be_read_is_reported_first(capsys: pytest.CaptureFixture[str]) -> None:
     Path("broken.onnx").write_bytes(b"\xff\xff")
     assert main(["check", "--isolated", "--format", "concise", "-d", "x", "1", "broken.onnx"]) == 1
     assert "model/unreadable" in capsys.readouterr().out
 
 
-def test_an_override_file_speaks_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_override_file_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     Path("pair.encodings").write_text('{"activation_encodings": {}, "param_encodings": {}}')
     assert main(["check", "--isolated", "-d", "x", "1,3", "pair.onnx"]) == 2
     assert "pair.onnx: --input-dim names 'x'" in capsys.readouterr().err
@@ -137,7 +137,7 @@ def test_an_ignore_with_its_reason_silences_it(capsys: pytest.CaptureFixture[str
     assert findings(capsys) == []
 
 
-def test_sizes_that_begin_with_a_minus_are_told_as_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sizes_that_begin_with_a_minus_are_reported_as_sizes(capsys: pytest.CaptureFixture[str]) -> None:
     """argparse takes them for an option, and would count arguments."""
     with pytest.raises(SystemExit) as stop:
         main(["check", "--isolated", "-d", "image", "-1,3", "pair.onnx"])

@@ -44,7 +44,7 @@ def test_an_override_file_alone_is_a_file_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "1/0", "a/b", "1/4/2", "-1/4", "/"])
-def test_what_is_no_part(text: str) -> None:
+def test_what_is_not_a_part(text: str) -> None:
     with pytest.raises(UsageError, match="give K/N"):
         shard_of([], text)
 

@@ -138,7 +138,7 @@ def test_an_option_before_the_command(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err == "dlclint: error: --soc goes after a command: dlclint check --soc ...\n"
 
 
-def test_configuration_is_judged_alike(
+def test_configuration_is_checked_alike(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -87,7 +87,7 @@ def test_without_the_package_it_is_one_line_and_status_2(
         (["--dlc", "x.dlc"], "--dlc takes one model, and these are 2"),
     ],
 )
-def test_what_cannot_be_followed(
+def test_what_is_invalid(
     arguments: list[str],
     says: str,
     tmp_path: Path,
@@ -173,7 +173,7 @@ def test_a_crash_leaves_the_rest_of_the_batch(tmp_path: Path, capsys: pytest.Cap
 
 
 @needs_backend
-def test_v68_is_compiled_even_if_only_validation_was_asked_for(
+def test_v68_is_compiled_even_if_only_validation_was_requested(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = model(tmp_path, "g (float[1,4] x) => (float[1,4] y) { y = Atan(x) }")
@@ -232,7 +232,7 @@ def test_a_dlc_into_no_folder(
 
 
 @needs_backend
-def test_a_dlc_beside_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dlc_next_to_an_existing_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = model(tmp_path, RELU)
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "out.dlc"
@@ -376,7 +376,7 @@ def test_widths_that_differ_within_an_op_are_converted(
 
 
 @needs_backend
-def test_no_agreement_beside_a_graph_that_does_not_compile(
+def test_no_agreement_with_a_graph_that_does_not_compile(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Found in a trained network: at 8 bits it passes validation and does not compile (QNN 2.51.0).

@@ -141,7 +141,7 @@ def test_what_quantizes_around_an_op_is_part_of_it(tmp_path: Path) -> None:
     assert [outcome[index].said for index in range(3)] == [Said.GONE, Said.NOT_OFFERED, Said.GONE]
 
 
-def test_a_crash_is_pinned_on_the_node_that_was_being_judged(tmp_path: Path) -> None:
+def test_a_crash_is_pinned_on_the_node_that_was_being_validated(tmp_path: Path) -> None:
     text = logs.begin(1) + logs.judged(("Relu", NAMES[0])) + logs.trying(NAMES[1], "Tanh")
     outcome = judge(view_of(CHAIN, tmp_path), text, ended="the process died (SIGSEGV)")
     assert [outcome[index].said for index in range(4)] == [
@@ -221,13 +221,13 @@ def test_relations(said: Said, claims: list[Diagnostic], relation: Relation) -> 
         ([claim("ops/attribute", ERROR)], Relation.CONVERTER),
     ],
 )
-def test_what_is_computed_in_float_tells_nothing_of_quantized_forms(
+def test_what_is_computed_in_float_shows_nothing_about_quantized_forms(
     claims: list[Diagnostic], relation: Relation
 ) -> None:
     assert relation_of(NodeVerdict(Said.TAKEN, in_float=True), claims) is relation
 
 
-def test_what_does_not_compile_in_float_says_nothing_of_the_quantized_op() -> None:
+def test_what_does_not_compile_in_float_shows_nothing_about_the_quantized_op() -> None:
     verdict = NodeVerdict(Said.NOT_COMPILED, in_float=True)
     assert relation_of(verdict, []) is Relation.IN_FLOAT
     assert relation_of(verdict, [claim("ops/no-runtime", ERROR)]) is Relation.AGREED
@@ -252,7 +252,7 @@ def test_rows_carry_place_and_claims(tmp_path: Path) -> None:
     assert row.relation is Relation.AGREED
 
 
-def test_what_is_said_of_the_whole_model_or_of_an_input_counts(tmp_path: Path) -> None:
+def test_findings_on_the_whole_model_or_on_an_input_count(tmp_path: Path) -> None:
     view = view_of(CHAIN, tmp_path)
     text = logs.begin(1) + logs.refused(NAMES[0], "Relu", "no") + logs.judged(("Tanh", NAMES[1]))
     verdicts = verdicts_of(
@@ -269,7 +269,7 @@ def test_what_is_said_of_the_whole_model_or_of_an_input_counts(tmp_path: Path) -
     assert (first.relation, second.relation, second.claims) == (Relation.AGREED, Relation.AGREED, ())
 
 
-def test_nothing_agrees_beside_a_graph_that_fails() -> None:
+def test_nothing_agrees_with_a_graph_that_fails() -> None:
     for said, relation in product(Said, set(Relation) - {Relation.UNJUDGED}):
         row = ComparedNode("", "n", 0, "Conv", "y", NodeVerdict(said), relation)
         whole = Confirmation("f", "s", "s", True, rows=(row,))

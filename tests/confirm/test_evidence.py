@@ -87,7 +87,7 @@ def test_findings_without_a_verdict_stay_as_they_are() -> None:
     assert list(with_evidence(findings, asked((Said.UNASKED, Relation.UNJUDGED)))) == findings
 
 
-def test_what_no_rule_speaks_of_becomes_a_finding() -> None:
+def test_what_no_rule_reports_becomes_a_finding() -> None:
     reported = only(with_evidence([], asked((Said.REFUSED, Relation.MISSED), (Said.TAKEN, Relation.AGREED))))
     assert (reported.rule, reported.severity, reported.confidence) == (
         "confirm/refused",

@@ -262,7 +262,7 @@ def test_an_entry_of_a_weight_decides_its_width_sign_and_channels(tmp_path: Path
     assert (zero.data_type, numpy_helper.to_array(zero).item()) == (TensorProto.UINT8, 100)
 
 
-def test_an_entry_that_cannot_be_followed_is_told(tmp_path: Path) -> None:
+def test_an_invalid_entry_is_reported(tmp_path: Path) -> None:
     entry = {"bitwidth": 8, "dtype": "int", "is_symmetric": "True", "scale": 0.1, "offset": -128}
     document = read_encodings(legacy(tmp_path, w=[entry] * 3, m=[{**entry, "bitwidth": 2, "offset": -2}]))
     view = view_of(network(tmp_path))

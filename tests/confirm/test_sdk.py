@@ -132,7 +132,7 @@ def test_an_error_of_dlclint_that_the_converter_does_not_share(
         ("snpe-onnx-to-dlc", ["-n", "-b", "1"], ["--no_simplification"]),
     ],
 )
-def test_what_the_converter_is_told(
+def test_what_the_converter_gets(
     name: str,
     options: list[str],
     wanted: list[str],
@@ -197,7 +197,7 @@ def test_no_sdk(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "--dlc" in capsys.readouterr().err
 
 
-def test_a_folder_near_an_sdk_is_told_the_sdk(tmp_path: Path) -> None:
+def test_a_folder_near_an_sdk_is_shown_the_sdk(tmp_path: Path) -> None:
     root = stand_in(tmp_path / "qairt").resolve()
     for near in (tmp_path, tmp_path / "qairt", root / "bin", root / "bin" / "x86_64-linux-clang"):
         with pytest.raises(NotAvailable, match=re.escape(f"; give {root}")):
@@ -225,7 +225,7 @@ def test_a_converter_whose_interpreter_is_missing(tmp_path: Path) -> None:
         dry_run(find_sdk(root), tmp_path / "m.onnx", [], tmp_path, QuestionLimits(5.0))
 
 
-def test_a_file_that_is_no_program(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_program(tmp_path: Path) -> None:
     root = stand_in(tmp_path)
     (root / "bin" / "x86_64-linux-clang" / "qairt-converter").write_bytes(b"\x7fELF damaged")
     with pytest.raises(NotAvailable, match="cannot be started"):

@@ -114,7 +114,7 @@ def test_a_crasher_is_a_finding_that_names_the_node(
 
 
 @pytest.mark.parametrize("jobs", ("1", "2"))
-def test_crashers_cost_the_files_beside_them_nothing(
+def test_crashers_cost_the_files_next_to_them_nothing(
     jobs: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("untyped_eye", "missing_pattern"):

@@ -119,7 +119,7 @@ def unsendable() -> Any:
     return lambda: None
 
 
-def test_what_cannot_be_sent_is_told_in_words() -> None:
+def test_what_cannot_be_sent_is_reported_in_words() -> None:
     with pytest.raises(RuntimeError, match=r"pickle|local object"):
         in_worker(unsendable)
 

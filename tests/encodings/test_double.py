@@ -65,12 +65,12 @@ def test_other_forms(scale: dict[str, Any], expected: Any) -> None:
         {},
     ],
 )
-def test_what_does_not_fit_has_no_scale_and_is_told(scale: dict[str, Any]) -> None:
+def test_what_does_not_fit_has_no_scale_and_is_reported(scale: dict[str, Any]) -> None:
     assert double.effective_scale(scale) is None
     assert double.flaws(scale)
 
 
-def test_the_object_is_shown_as_the_plain_blocks_it_stands_for(tmp_path: Path) -> None:
+def test_the_object_is_shown_as_the_plain_blocks_it_represents(tmp_path: Path) -> None:
     scale = {"x": [[3, 5], [11, 9]], "x_scale": [0.001, 0.002], "axis": 0}
     entry = {"name": "w", "output_dtype": "int4", "axis": 1, "block_size": 4}
     files = {"double": scale, "plain": double.effective_scale(scale)}

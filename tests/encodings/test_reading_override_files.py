@@ -178,7 +178,7 @@ def test_recognition_by_shape(value: Any, layout: Layout | None, flaw: str) -> N
     assert [flaw.kind for flaw in document.flaws] == ([flaw] if flaw else [])
 
 
-def test_double_quantization_of_2_1_is_no_flaw() -> None:
+def test_double_quantization_of_2_1_is_not_a_flaw() -> None:
     scale = {"x": [3, 4], "x_scale": 0.1, "input_dtype": "uint8"}
     value = {"encodings": [{"name": "w", "output_dtype": "int4", "y_scale": scale}], "version": "2.1.0"}
     assert read_bytes(json.dumps(value).encode(), HERE).flaws == []

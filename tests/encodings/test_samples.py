@@ -49,7 +49,7 @@ def said(path: Path) -> str:
     return "; ".join(parts) or "nothing"
 
 
-def test_the_docs_speak_of_every_file() -> None:
+def test_the_docs_mention_every_file() -> None:
     present = {path.name for path in (SHARED / "encodings").iterdir()} - {"PROVENANCE.tsv"}
     assert present == QUOTED.keys() | GENUINE.keys()
 
@@ -98,7 +98,7 @@ def test_genuine_file_there_and_back(name: str, version: str) -> None:
     assert json.loads(back) == whole
 
 
-def test_offset_of_issue_2468_is_found_and_mended(tmp_path: Path) -> None:
+def test_offset_of_issue_2468_is_found_and_fixed(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     shutil.copy(SHARED / "encodings" / "aimet_issue_2468_offset_-127.json", path)
     rule = "encodings/symmetric-offset"

@@ -51,7 +51,7 @@ def said(value: Any, tmp_path: Path, at_least: Severity = Severity.WARNING) -> d
     return {finding.rule: finding.message for finding in findings if finding.severity.rank <= at_least.rank}
 
 
-def test_a_wrong_shift_is_told_once_for_all_channels(tmp_path: Path) -> None:
+def test_a_wrong_shift_is_reported_once_for_all_channels(tmp_path: Path) -> None:
     path = tmp_path / "x.encodings"
     path.write_text(json.dumps(listed({**SHIFTED, "zero_point_shift": ["a", "b"]})))
     messages = [finding.message for finding in lint_file(Job(path, kind="encodings")).diagnostics]

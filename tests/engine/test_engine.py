@@ -100,7 +100,7 @@ def test_a_package_of_rules_is_walked(installed: Installed, monkeypatch: pytest.
     ]
 
 
-def test_what_is_said_of_a_broken_plugin(installed: Installed) -> None:
+def test_what_is_reported_on_a_broken_plugin(installed: Installed) -> None:
     point = EntryPoint("house", "nosuch", registry.GROUP)
     ids, broken = installed(point)
     assert ids == []

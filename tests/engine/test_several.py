@@ -59,7 +59,7 @@ def test_a_finding_names_the_chips_that_it_holds_for(model: Path, capsys: pytest
     assert file["target"]["soc"]["name"] == "SM8650"
 
 
-def test_each_chip_is_judged_as_alone(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_chip_is_checked_as_alone(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = ("sm8650", "sm7325", "865", "sm8950", "X Elite")
     _, several = report(capsys, *WIDE[2:], *chips(*names))
     for name, chip in zip(names, several["chips"], strict=True):

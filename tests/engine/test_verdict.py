@@ -93,7 +93,7 @@ def test_a_runtime_that_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert row["word"] == "no"
 
 
-def test_at_risk_names_what_no_setting_mends_first(
+def test_at_risk_names_first_what_no_setting_fixes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     proto = parser.parse_model(
@@ -208,7 +208,7 @@ def test_a_fix_that_would_not_apply_is_not_suggested(
     assert not any(line.startswith("dlclint fix") for line in verdict(capsys, path, *asked)["next"])
 
 
-def test_of_several_models_each_is_told_its_own_names(
+def test_of_several_models_each_gets_its_own_names(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     open_model = write(tmp_path, OPEN).rename(tmp_path / "open.onnx")
@@ -253,7 +253,7 @@ def test_an_unreadable_file_has_a_verdict(tmp_path: Path, capsys: pytest.Capture
     assert (answer["converts"]["word"], answer["runs"], answer["next"]) == ("no", [], [])
 
 
-def test_a_shape_that_waits_for_sizes_stands_in_no_runtimes_way(
+def test_a_shape_that_waits_for_sizes_blocks_no_runtime(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One error names the inputs; what follows from it is counted nowhere else, not in the matrix either."""

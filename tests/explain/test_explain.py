@@ -148,7 +148,7 @@ def test_lines_of_real_logs_that_say_nothing_wrong_are_left_alone(line: str) -> 
     assert explain_lines([line]) == []
 
 
-def test_the_first_message_that_matches_a_place_is_told() -> None:
+def test_the_first_message_that_matches_a_place_is_reported() -> None:
     line = "has incorrect Value 68, expected >= 73."
     assert [finding.message.id for finding in explain_lines([line])] == ["needs-architecture"]
 
@@ -185,7 +185,7 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert [message["consequence"] for message in report["messages"]][-2:] == [True, True]
 
 
-def test_two_names_that_the_converter_spells_alike_are_not_told_apart(tmp_path: Path) -> None:
+def test_two_names_that_the_converter_spells_alike_are_not_distinguished(tmp_path: Path) -> None:
     text = (
         '<ir_version: 8, opset_import: ["" : 17]> g (float[2] x) => (float[2] y) { u = Tanh(x) y = Tanh(u) }'
     )

@@ -215,7 +215,7 @@ def test_a_folder_that_workers_do_not_see(
     assert "cannot open the folder /nosuch; files at hand must lie where workers find them too" in said
 
 
-def test_nobody_answers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_process_answers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import dask as package
 
     with package.config.set({"distributed.comm.timeouts.connect": "500ms"}):

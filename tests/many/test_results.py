@@ -124,7 +124,7 @@ def test_what_crashed_is_done_again(
 
 
 @pytest.mark.parametrize("content", [b"something else", b"dlclint results 2\n"])
-def test_a_file_of_somebody_else_is_left_alone(
+def test_a_file_of_another_program_is_left_alone(
     folder: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
     (folder / "kept").mkdir()
@@ -160,7 +160,7 @@ def test_two_runs_do_not_meet(folder: Path, capsys: pytest.CaptureFixture[str]) 
         (["--on", "dask://host:1"], "--jobs goes with --on dask"),
     ],
 )
-def test_options_that_cannot_be_followed(
+def test_options_that_are_invalid(
     folder: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
 ) -> None:
     run(*options, expected=2)

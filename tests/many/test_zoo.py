@@ -224,7 +224,7 @@ def test_an_unfinished_run(kept: str, capsys: pytest.CaptureFixture[str]) -> Non
         (["kept", "-o", "nosuch/zoo.txt"], "cannot write nosuch/zoo.txt"),
     ],
 )
-def test_what_cannot_be_followed(
+def test_what_is_invalid(
     kept: str, capsys: pytest.CaptureFixture[str], options: list[str], words: str
 ) -> None:
     Path("other").mkdir()

@@ -56,7 +56,7 @@ def test_a_stored_tensor_that_is_an_input_of_another_type(tmp_path: Path) -> Non
     assert told.words == "'w' is declared as an input float[3] and stored as float[4]"
 
 
-def test_two_nodes_without_names_are_told_apart(tmp_path: Path) -> None:
+def test_two_nodes_without_names_are_distinguished(tmp_path: Path) -> None:
     text = """g (float[1,3] x, float[1,4] z) => (float[1,3] y, float[1,4] w)
     { y = Add(x, x)  a = Add(x, z)  w = Add(z, z)  b = Mul(z, x) }"""
     assert [contradiction.node.index for contradiction in contradictions_of(text, tmp_path)] == [1, 3]

@@ -82,7 +82,7 @@ def test_weights_are_not_in_the_structure(tmp_path: Path) -> None:
     assert payload.size == values.nbytes
 
 
-def test_bodies_of_nodes_with_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_bodies_of_nodes_with_one_name_are_distinguished(tmp_path: Path) -> None:
     """A node's key, its graph's path and its index, is what analyses know it by."""
     body = helper.make_graph(
         [helper.make_node("Relu", ["x"], ["r"])],
@@ -123,7 +123,7 @@ def test_constant_in_a_subgraph(tmp_path: Path) -> None:
         np.testing.assert_array_equal(constant.array(), values)
 
 
-def test_initializer_listed_as_input_is_no_input(tmp_path: Path) -> None:
+def test_initializer_listed_as_input_is_not_an_input(tmp_path: Path) -> None:
     model = model_with(numpy_helper.from_array(np.ones(3, np.float32), "w"))
     model.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [3]))
     path = tmp_path / "m.onnx"

@@ -308,7 +308,7 @@ def test_an_attribute_of_the_caller_is_unknown() -> None:
     assert Values().whole(function, "y") is None
 
 
-def test_a_value_that_lies_beside_the_structure_takes_part(tmp_path: Path) -> None:
+def test_a_value_outside_the_structure_takes_part(tmp_path: Path) -> None:
     """Of more than 4 KiB, so that it is read from the file when it is needed."""
     table = np.arange(600, dtype=np.int64)
     proto = onnx.parser.parse_model(

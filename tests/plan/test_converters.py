@@ -78,9 +78,7 @@ def test_an_image_with_channels_last_must_be_said(tmp_path: Path, capsys: pytest
     assert not any("cannot serve both" in note for note in plan["notes"])
 
 
-def test_four_dimensions_are_no_image_by_themselves(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_four_dimensions_alone_are_not_an_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = planned(tmp_path, capsys, MASK)
     layouts = [option for option in options(plan, "snpe", 0) if option[0] == "--input_layout"]
     assert layouts == [["--input_layout", "m", "NONTRIVIAL"]]
@@ -179,7 +177,7 @@ def test_steps_of_16_bit_weights(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "restrict_quantization_steps" not in json.dumps(narrow)
 
 
-def test_float_width_beside_encodings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_float_width_with_encodings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "o.encodings")
     plan = planned(tmp_path, capsys, IMAGE, "--emit-overrides", out)
     assert ["--float_bitwidth", "32"] in options(plan, "qairt", 0)

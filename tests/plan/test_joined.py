@@ -21,7 +21,7 @@ def planned(
     return [row for row in advice if row["topic"] == topic]
 
 
-def test_scores_beside_boxes_get_16_bits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_scores_next_to_boxes_get_16_bits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "overrides.json"
     model = str(FIXTURES / "bad_detector.onnxtxt")
     (advice,) = planned(capsys, "--soc", "SM8550", "--emit-overrides", str(file), model)
@@ -42,7 +42,7 @@ def test_unknown_boxes_are_to_be_looked_at(capsys: pytest.CaptureFixture[str]) -
     assert advice["choice"] == "look at it"
 
 
-def test_a_large_number_beside_what_is_not_known_is_to_be_looked_at(
+def test_a_large_number_next_to_what_is_not_known_is_to_be_looked_at(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (advice,) = planned(capsys, "--runtime", "htp", str(FIXTURES / "bad_number_beside_unknown.onnxtxt"))
@@ -50,7 +50,7 @@ def test_a_large_number_beside_what_is_not_known_is_to_be_looked_at(
     assert "16 bits" not in advice["reason"]
 
 
-def test_what_is_not_judged_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_evaluated_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     model = str(FIXTURES / "good_unknown_not_stretched.onnxtxt")
     assert planned(capsys, "--runtime", "htp", model) == []
     (advice,) = planned(capsys, "--runtime", "htp", model, topic="shared grids")

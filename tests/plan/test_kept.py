@@ -78,7 +78,7 @@ def test_widths_and_grids_are_those_of_the_model(
     assert {row["weight"] for row in plan["layers"]} == {"w", "v"}
 
 
-def test_what_the_encodings_do_stands_in_the_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_encodings_do_is_an_obstacle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = planned(capsys, str(quantized(tmp_path / "m.onnx")))
     rules = {finding["rule"] for finding in (*plan["errors"], *plan["warnings"])}
     assert "encodings/range-not-fixed" in rules  # the Sigmoid has the grid of all
@@ -98,7 +98,7 @@ def test_ops_without_a_grid_are_counted(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("option", ["--emit-overrides", "--inputs"])
-def test_nothing_is_chosen_beside_them(
+def test_nothing_is_chosen_in_addition(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
     model = quantized(tmp_path / "m.onnx")

@@ -188,7 +188,7 @@ def test_what_cannot_be_done(
     assert said in error and error.count("\n") == 1
 
 
-def test_what_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = tmp_path / "text.onnx"
     text.write_text("no model", "utf-8")
     for path in (text, tmp_path, tmp_path / "absent.onnx"):

@@ -74,7 +74,9 @@ def test_errors_stand_first_and_are_those_of_check(folder: Path, capsys: pytest.
     assert "the \\<det\\>" in text
 
 
-def test_a_plan_without_errors_says_nothing_of_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_without_errors_does_not_mention_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = save(
         "relu.onnx", [helper.make_node("Relu", ["x"], ["y"])], {"x": [1, 8, 4, 4], "y": [1, 8, 4, 4]}, {}
     )
@@ -254,7 +256,7 @@ def test_float_takes_no_encodings(folder: Path, capsys: pytest.CaptureFixture[st
     assert "float DLC has no such width" in capsys.readouterr().err
 
 
-def test_what_is_said_of_the_inputs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_stated_about_the_inputs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weight = np.random.default_rng(3).normal(size=(16, 8, 3, 3)).astype(np.float32)
     nodes = [helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Relu", ["a"], ["y"])]
     model = save("m.onnx", nodes, {"x": [1, 8, 6, 6], "y": [1, 16, 4, 4]}, {"w": weight})

@@ -203,9 +203,7 @@ def test_what_has_no_entry_gets_the_width_of_what_has(
     assert {advice["topic"]: advice["choice"] for advice in settled["advice"]}["activations"] == "8 bits"
 
 
-def test_what_is_wrong_with_the_file_stands_in_the_way(
-    model: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_wrong_with_the_file_is_an_obstacle(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     entry = {"name": "elsewhere", "output_dtype": "int8", "y_scale": 0.1}
     Path("overrides.json").write_text(json.dumps({"version": "2.0.0", "encodings": [entry]}))
     words = [
@@ -225,7 +223,7 @@ def test_what_is_wrong_with_the_file_stands_in_the_way(
     }
 
 
-def test_a_file_beside_is_replaced(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_next_to_the_model_is_replaced(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     write_overrides("2.0.0", "w", bits=4, path="m.encodings")
     emit = ("--emit-overrides", "m.encodings", "--encodings-version", "2.0.0", "--overwrite")
     held = planned(capsys, model, *emit)

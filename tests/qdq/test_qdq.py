@@ -90,7 +90,7 @@ def saved(tmp_path: Path, body: str, name: str = "m.onnx") -> Path:
     return path
 
 
-def taken_apart(path: Path) -> Lifted:
+def lift_model(path: Path) -> Lifted:
     draft = open_draft(path)
     return lift(draft, draft.model(check=False))
 
@@ -118,7 +118,7 @@ def computed(path: Path, seed: int = 0) -> list[np.ndarray]:
 @pytest.mark.parametrize("form", FORMS)
 def test_float_model_with_its_encodings_computes_the_same_bits(form: str, tmp_path: Path) -> None:
     source = saved(tmp_path, FORMS[form])
-    lifted = taken_apart(source)
+    lifted = lift_model(source)
     assert lifted.encoded and not lifted.kept
     plain, again = tmp_path / "plain.onnx", tmp_path / "again.onnx"
     write_model(lifted.draft, plain)
@@ -138,7 +138,7 @@ def test_nodes_keep_their_places_in_the_view(form: str, tmp_path: Path) -> None:
         assert new.op_type == old.op_type or old.op_type in ("QuantizeLinear", "DequantizeLinear")
     assert not encodings.document.flaws
     assert [row.name for row in rows(encodings.document)] == [
-        encoding.name for encoding in taken_apart(path).encoded
+        encoding.name for encoding in lift_model(path).encoded
     ]
 
 
@@ -158,7 +158,7 @@ def test_encodings_bear_the_names_and_numbers_of_the_model(tmp_path: Path) -> No
 
 
 def test_an_output_gives_its_name_to_what_it_is_made_of(tmp_path: Path) -> None:
-    lifted = taken_apart(saved(tmp_path, RELU))
+    lifted = lift_model(saved(tmp_path, RELU))
     assert [encoding.name for encoding in lifted.encoded] == ["x", "y"]
     assert [(node.op_type, [*node.input], [*node.output]) for node in lifted.draft.proto.graph.node] == [
         ("Relu", ["x"], ["y"])
@@ -167,7 +167,7 @@ def test_an_output_gives_its_name_to_what_it_is_made_of(tmp_path: Path) -> None:
 
 
 def test_a_second_grid_gets_a_tensor_of_its_own(tmp_path: Path) -> None:
-    lifted = taken_apart(saved(tmp_path, FORMS["a second grid"]))
+    lifted = lift_model(saved(tmp_path, FORMS["a second grid"]))
     assert [(tensor.name, tensor.source) for tensor in lifted.apart] == [("e", "x")]
     assert {encoding.name: encoding.grid.dtype for encoding in lifted.encoded} == {"x": "uint8", "e": "uint8"}
 
@@ -177,7 +177,7 @@ def test_branches_of_one_if_may_share_names(tmp_path: Path) -> None:
       y = If (c) <then_branch = t () => (float[1,4] a) {{
                     q = QuantizeLinear(x, {Z}) d = DequantizeLinear(q, {Z}) a = Relu(d) }},
                   else_branch = f () => (float[1,4] b) {{ d = Neg(x) b = Relu(d) }}> }}"""
-    lifted = taken_apart(saved(tmp_path, body))
+    lifted = lift_model(saved(tmp_path, body))
     branch = lifted.draft.proto.graph.node[0].attribute
     read_by = {attribute.name: [[*node.input] for node in attribute.g.node] for attribute in branch}
     assert read_by == {"then_branch": [["x"]], "else_branch": [["x"], ["d"]]}
@@ -187,7 +187,7 @@ def test_integer_inputs_and_outputs_become_float(tmp_path: Path, capsys: pytest.
     body = f"""g (uint8[1,4] x) => (uint8[1,4] y) <{S}> {{
       d = DequantizeLinear(x, {Z}) a = Relu(d) y = QuantizeLinear(a, {Z}) }}"""
     path = saved(tmp_path, body)
-    lifted = taken_apart(path)
+    lifted = lift_model(path)
     graph = lifted.draft.proto.graph
     assert [value.type.tensor_type.elem_type for value in (*graph.input, *graph.output)] == [1, 1]
     assert [encoding.name for encoding in lifted.encoded] == ["x", "y"]
@@ -221,7 +221,7 @@ def test_integer_inputs_and_outputs_become_float(tmp_path: Path, capsys: pytest.
 )
 def test_what_cannot_be_taken_out_stays_and_says_why(body: str, reason: str, tmp_path: Path) -> None:
     path = saved(tmp_path, body)
-    lifted = taken_apart(path)
+    lifted = lift_model(path)
     assert not lifted.encoded
     assert reason in lifted.kept[0].reason
     before = onnx.load(path).graph
@@ -267,7 +267,7 @@ def test_extract_refuses_a_float_model_and_its_own_source(
 def test_the_proof_notices_another_scale(tmp_path: Path) -> None:
     """What the proof stands on: with wrong numbers the outputs differ."""
     source = saved(tmp_path, RELU)
-    lifted = taken_apart(source)
+    lifted = lift_model(source)
     wrong = replace(lifted.encoded[0], grid=replace(lifted.encoded[0].grid, scale=np.float64(0.06)))
     again = tmp_path / "again.onnx"
     write_model(quantized_again(replace(lifted, encoded=(wrong, *lifted.encoded[1:]))), again)
@@ -284,7 +284,7 @@ def test_large_weights_are_dequantized_when_they_are_written(tmp_path: Path) -> 
     model.graph.initializer.append(numpy_helper.from_array(weights, "w"))
     path, out = tmp_path / "m.onnx", tmp_path / "plain.onnx"
     onnx.save(model, path)
-    write_model(taken_apart(path).draft, out)
+    write_model(lift_model(path).draft, out)
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(out).graph.initializer}
     assert stored.keys() == {"e"}
     np.testing.assert_array_equal(stored["e"], weights.astype(np.float32) * np.float32(0.01))
@@ -311,7 +311,7 @@ def test_float8_and_four_bits(tmp_path: Path) -> None:
     )
     path, out = tmp_path / "m.onnx", tmp_path / "plain.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
-    lifted = taken_apart(path)
+    lifted = lift_model(path)
     assert [encoding.grid.dtype for encoding in lifted.encoded] == ["int4", "float8e4m3fn"]
     write_model(lifted.draft, out)
     stored = {
@@ -320,7 +320,7 @@ def test_float8_and_four_bits(tmp_path: Path) -> None:
     assert stored == {"e": [-2.0, -0.25, 0.75, 1.75], "f": [0.125, -112.0, 0.25, 0.0]}
 
 
-def test_check_judges_what_a_model_carries_at_its_nodes(tmp_path: Path) -> None:
+def test_check_reports_what_a_model_carries_at_its_nodes(tmp_path: Path) -> None:
     body = f"""g (float[2,4] x) => (float[2,4] y)
       <{S}, int8[2,4] w = {{1,2,3,4,5,6,7,8}}, float[2] t = {{0.1, 0.2}}> {{
       q = QuantizeLinear(x, {Z}) d = DequantizeLinear(q, {Z})
@@ -356,7 +356,7 @@ def test_show_and_diff_read_models(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["encodings", "show", str(path)]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["tensor", "x", "y"]
     file = tmp_path / "m.encodings"
-    file.write_text(encodings_text(taken_apart(path).encoded))
+    file.write_text(encodings_text(lift_model(path).encoded))
     assert main(["encodings", "diff", str(path), str(file)]) == 0
     assert (
         main(["encodings", "show", str(saved(tmp_path, "g (float[1] x) => (float[1] y) { y = Relu(x) }"))])

@@ -68,7 +68,7 @@ def said(path: Path, capsys: pytest.CaptureFixture[str], *options: str) -> dict[
 
 @pytest.mark.parametrize(("by_channel", "bits"), [(False, 8), (True, 8), (False, 4), (True, 4)])
 @pytest.mark.parametrize("domain", ["", "com.microsoft"])
-def test_weights_are_judged_as_with_a_file(
+def test_weights_are_checked_as_with_a_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], by_channel: bool, bits: int, domain: str
 ) -> None:
     # What a grid rounds to zero, a QDQ model has lost: only the float model can show that.

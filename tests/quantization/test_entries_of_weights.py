@@ -93,7 +93,7 @@ def test_the_width_is_that_of_the_entry(model: Path, capsys: pytest.CaptureFixtu
     assert narrow["quantization/bit-width"]["evidence"]["weights"] == 1
 
 
-def test_float_weights_are_no_question(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_float_weights_are_not_checked(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     legacy = {
         "version": "0.6.1",
         "activation_encodings": {},

@@ -100,7 +100,7 @@ def test_missing_data(tmp_path: Path) -> None:
     assert not [id for id in names if id.startswith("quantization/")]
 
 
-def test_shared_weight_is_told_once(tmp_path: Path) -> None:
+def test_shared_weight_is_reported_once(tmp_path: Path) -> None:
     path = model(tmp_path / "m.onnx", SPREAD)
     proto = onnx.load(path)
     proto.graph.node.append(helper.make_node("Conv", ["y", "w"], ["z"]))

@@ -55,7 +55,7 @@ def traffic(outcome: FileOutcome) -> str:
 @pytest.mark.parametrize(
     "settings", [{}, {"several": False}, {"ranges": False}], ids=["ranges", "one range at once", "no ranges"]
 )
-def test_findings_are_those_of_the_file_at_hand(root: Path, settings: dict[str, Any], weights: bool) -> None:
+def test_findings_are_those_of_the_local_file(root: Path, settings: dict[str, Any], weights: bool) -> None:
     path = layered(root / "m.onnx")
     here = lint_file(Job(path, weights=weights))
     with serving(root, **settings) as served:
@@ -76,7 +76,7 @@ def test_the_structure_alone_is_a_small_part(root: Path) -> None:
     assert len(served.requests) <= 20  # of 60 large weights
 
 
-def test_external_data_and_overrides_are_found_beside_the_model(
+def test_external_data_and_overrides_are_found_next_to_the_model(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     layered(root / "m.onnx", external=True)
@@ -337,7 +337,7 @@ def test_a_host_that_is_not_there() -> None:
         (["--confirm", "--soc", "SM8650", "http://127.0.0.1:9/m.onnx"], "--confirm reads files at hand"),
     ],
 )
-def test_addresses_that_cannot_be_followed(
+def test_addresses_that_are_invalid(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", "--isolated", *arguments]) == 2
@@ -370,7 +370,7 @@ def test_nothing_is_left_behind(root: Path, tmp_path: Path, monkeypatch: pytest.
         ("s3://bucket/a/m.onnx", "d/w.bin", "s3://bucket/a/d/w.bin"),
     ],
 )
-def test_addresses_beside(url: str, relative: str, expected: str) -> None:
+def test_addresses_next_to_a_model(url: str, relative: str, expected: str) -> None:
     assert urls.address_beside(url, PurePosixPath(relative)) == expected
 
 

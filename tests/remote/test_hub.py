@@ -106,7 +106,7 @@ def checked(hub: str, *words: str) -> dict[str, Any]:
     return report
 
 
-def test_findings_are_those_of_the_file_at_hand_and_little_is_read(hub: str, root: Path) -> None:
+def test_findings_are_those_of_the_local_file_and_little_is_read(hub: str, root: Path) -> None:
     path = layered(root / "m.onnx", layers=30, size=300)
     (file,) = checked(hub, "hf://owner/repo/m.onnx")["files"]
     here = lint_file(Job(path, weights=False))

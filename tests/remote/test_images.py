@@ -91,7 +91,7 @@ def test_blocks_that_repeat_are_guessed() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 99_999), st.integers(0, 40_000)), max_size=8))
-def test_what_was_asked_for_is_there_and_is_read_once(asked: list[tuple[int, int]]) -> None:
+def test_what_was_requested_is_there_and_is_read_once(asked: list[tuple[int, int]]) -> None:
     data = bytes(index * 7 % 256 for index in range(100_000))
     reader = FromMemory(data)
     with TemporaryDirectory() as folder:

@@ -54,7 +54,7 @@ def job(key: str, **settings: Any) -> Job:
     return Job(Path(urls.path_of(url)), url=url, **settings)
 
 
-def test_findings_are_those_of_the_file_at_hand(bucket: Any, root: Path) -> None:
+def test_findings_are_those_of_the_local_file(bucket: Any, root: Path) -> None:
     path = layered(root / "m.onnx", external=True)
     put(bucket, path, "zoo/m.onnx")
     put(bucket, root / "m.onnx.data", "zoo/m.onnx.data")

@@ -98,7 +98,7 @@ def test_connections_are_kept(root: Path) -> None:
     assert len(ports) > len(set(ports)) == 1
 
 
-def test_a_compressed_answer_is_no_file(root: Path) -> None:
+def test_a_compressed_answer_is_not_a_file(root: Path) -> None:
     def compresses(handler: Handler, _: int) -> bool:
         handler.answer(200, bytes(100), "application/octet-stream", Content_Encoding="gzip")
         return True

@@ -93,7 +93,7 @@ def test_what_stops_conversion_stands_first() -> None:
     ]
 
 
-def test_a_consequence_of_what_is_no_error_is_one_error() -> None:
+def test_a_consequence_of_what_is_not_an_error_is_one_error() -> None:
     cause = finding("z/z", 9, Severity.WARNING)
     where = Cause(cause.rule, cause.location)
     behind = [replace(finding("a/a", node), cause=where) for node in range(3)]

@@ -188,7 +188,7 @@ def test_a_job_that_is_not_to_be_drawn_costs_no_drawing(tmp_path: Path) -> None:
     assert lint_file(Job(tmp_path / "a.onnx")).drawing is None
 
 
-def test_several_files_stand_in_one_table_without_what_is_not_there() -> None:
+def test_several_files_are_in_one_table_without_what_is_not_there() -> None:
     file = FileOutcome("a.onnx", "model", Target(), ())
     text = render("check", "html", Outcome("0", (file, replace(file, path="b.onnx")), None, {}), None)
     assert text.count('<a href="#file-') == 2 and "network" not in data_of(text)["files"][0]

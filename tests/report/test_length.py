@@ -64,7 +64,7 @@ def test_several_files_have_a_table(folder: Path, capsys: pytest.CaptureFixture[
     assert "4 errors" in quiet
 
 
-def test_quiet_says_what_one_file_comes_to(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_the_total_of_one_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, text = report(capsys, "-q", str(folder / "several.onnx"))
     assert status == 1
     assert "converts  no: Det is not in the supported-ops table" in text

@@ -95,7 +95,7 @@ def test_what_is_not_listed_is_ignored_and_fails_all_the_same(ran: Ran, tmp_path
     assert file["unlisted"][0]["count"] == COUNT - 10 - 1000
 
 
-def test_a_file_name_is_no_workflow_command(
+def test_a_file_name_is_not_a_workflow_command(
     ran: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("::error title=x::x.onnx", "##[error]x.onnx"):
@@ -107,7 +107,7 @@ def test_a_file_name_is_no_workflow_command(
         (tmp_path / name).rename(tmp_path / "m.onnx")
 
 
-def test_a_wrapped_name_is_no_workflow_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrapped_name_is_not_a_workflow_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every width of the text ahead, so that each place of the name is once at the start of a line."""
     for width in range(60, 100):
         name = f"{'x' * width} ::error title=x::y"

@@ -59,7 +59,7 @@ def test_compiled_by_rank() -> None:
     assert compiled_at("Abs", "npu", True, 99) is None
 
 
-def test_the_supplement_says_of_wide_weights_what_was_measured() -> None:
+def test_the_supplement_states_about_wide_weights_what_was_measured() -> None:
     raw = json.loads(files("dlclint_schemas").joinpath("data/qnn_htp_precision.json").read_text("utf-8"))
     rules = {row["layer"]: row.get("rules", ()) for row in raw["htp_op_constraints"]["ops"]}
     sentence = "16-bit weights need 16-bit activations, symmetric weights and Hexagon v73 or newer"

@@ -93,7 +93,7 @@ def test_a_wheel_that_is_built_with_an_address_has_it(source: Path, tmp_path: Pa
     "address",
     ["", "example.org/acme/dlclint", "https://example.org/", 'https://example.org/a/b"\n', "https://e/a"],
 )
-def test_what_is_no_address_is_refused(tmp_path: Path, address: str) -> None:
+def test_what_is_not_an_address_is_refused(tmp_path: Path, address: str) -> None:
     """Before a file is looked at: there is none."""
     with pytest.raises(ValueError, match="not the address of a repository"):
         stamp(tmp_path, address)

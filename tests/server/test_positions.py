@@ -21,7 +21,7 @@ def test_positions_are_inverse(text: str, units: str, offset: int) -> None:
 
 
 @given(TEXTS, st.integers(0, 60))
-def test_a_cursor_lies_in_its_string(text: str, offset: int) -> None:
+def test_a_cursor_is_in_its_string(text: str, offset: int) -> None:
     cursor = cursor_at(text, min(offset, len(text)))
     if cursor is not None:
         start, end = cursor.inside

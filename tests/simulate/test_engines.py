@@ -137,7 +137,7 @@ def test_what_htp_does_not_take_is_named(tmp_path: Path, capsys: pytest.CaptureF
     assert "HTP does not take the whole model: Acosh y: " in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_layer_that_only_the_whole_graph_spoils_is_told_apart() -> None:
+def test_a_layer_that_only_the_whole_graph_spoils_is_distinguished() -> None:
     spoiled = Departure("m", "Mul", 28.4, 20.2, 20.9, 0.01, 98.4)
     itself = Departure("r", "Reciprocal", 30.0, 3.1, 3.1, 0.98, 3.1)
     assert (spoiled.spoiled, itself.spoiled) == (True, False)

@@ -59,5 +59,5 @@ def test_parts_are_traced_through_what_moves_data(tmp_path: Path, name: str) -> 
         "=> (float[1,4,6] y) { y = Mul(a, wide) }",
     ],
 )
-def test_parts_alike_are_not_told_apart(tmp_path: Path, body: str) -> None:
+def test_parts_alike_are_not_split(tmp_path: Path, body: str) -> None:
     assert run(tmp_path, body)[0] == ()

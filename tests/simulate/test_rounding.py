@@ -56,7 +56,7 @@ def test_rounding_is_the_grids_own(low: float, high: float, bits: int) -> None:
     assert rounded.max() <= actual.high + slack
 
 
-def test_what_is_no_number_becomes_the_smallest() -> None:
+def test_what_is_not_a_number_becomes_the_smallest() -> None:
     actual = Grid(0.5, 2, 8)
     rounded = actual.rounded(np.array([np.nan, np.inf, -np.inf], np.float32))
     assert rounded.tolist() == [-1.0, 126.5, -1.0]

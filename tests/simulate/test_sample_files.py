@@ -147,6 +147,6 @@ def test_indices_stay_within_their_table(tmp_path: Path) -> None:
         assert set(np.unique(sample["mask"])) <= {0, 1}
 
 
-def test_integers_that_nothing_tells_about_are_not_drawn(tmp_path: Path) -> None:
+def test_integers_that_nothing_describes_are_not_drawn(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nothing in the model tells which values it takes"):
         drawn(graph(tmp_path, TWO), 1, 0, {})

@@ -164,7 +164,7 @@ def test_equalization_on_a_copy(tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert report(path, capsys, *wanted, *journal, "--overwrite")[1] == report_json
 
 
-def test_what_is_equalized_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_equalized_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = unequal(tmp_path)
     assert simulate(path, "--target", "30dB", "--weights-bitwidth", "8") == 0
     said = " ".join(capsys.readouterr().out.split())

@@ -207,7 +207,9 @@ def test_blocks_are_read_in_every_layout(tmp_path: Path, capsys: pytest.CaptureF
         assert output["sqnr"] > 75, name
 
 
-def test_a_quantized_model_is_to_be_taken_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_quantized_model_is_to_be_simulated_as_float(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     body = """g (float[4] x) => (float[4] y) <float s = {0.1}, uint8 z = {128}>
     { q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z) }"""
     assert simulate(str(saved(tmp_path, body))) == 2

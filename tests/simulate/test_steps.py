@@ -32,7 +32,7 @@ def test_steps_compute_what_the_model_computes(tmp_path: Path) -> None:
     assert outputs["y"] == pytest.approx(whole(path, feed)["y"], rel=1e-4, abs=1e-5)
 
 
-def test_what_follows_from_constants_and_shapes_is_no_step(tmp_path: Path) -> None:
+def test_what_follows_from_constants_and_shapes_is_not_a_step(tmp_path: Path) -> None:
     path = saved(
         tmp_path,
         """g (float[1,4] x) => (float[1,2,2] y) <float two = {2}, int64[1] one = {1}> {

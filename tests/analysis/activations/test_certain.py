@@ -107,7 +107,7 @@ BINARY = ("Add({}, k)", "Sub(k, {})", "Mul({}, k)", "Div({}, k)", "Max({}, z)", 
     st.lists(st.sampled_from([-3.0, -0.5, 0.25, 2.0]), min_size=4, max_size=4),
     st.integers(0, 1000),
 )
-def test_no_value_lies_outside(
+def test_no_value_is_outside(
     tmp_path_factory: pytest.TempPathFactory, first: str, second: str, third: str, k: list[float], seed: int
 ) -> None:
     runtime = pytest.importorskip("onnxruntime")
