@@ -47,6 +47,8 @@ class Forms:
 
     max_rank: Mapping[tuple[str, bool], RankLimit]
     """By op and whether it is quantized."""
+    max_rank_of_types: Mapping[tuple[str, str], RankLimit]
+    """By op and element type of its first input; for a Cast in float16 `float to bool` and the reverse."""
     refused_types: Mapping[str, frozenset[str]]
     refused_outputs: Mapping[str, frozenset[str]]
     """Element types that an op cannot produce."""
@@ -76,12 +78,18 @@ def htp_forms() -> Forms:
         for op, kinds in data["max_rank"].items()
         for kind, stretches in kinds.items()
     }
+    ranks_of_types = {
+        (op, element): RankLimit(limit["measured"], "document" in limit)
+        for op, elements in data["max_rank_of_types"].items()
+        for element, limit in elements.items()
+    }
     parameters: dict[str, tuple[ParameterLimit, ...]] = {}
     for row in data["parameters"]:
         limit = ParameterLimit(row["attribute"], tuple(row["takes"]), frozenset(row["types"]))
         parameters[row["op"]] = (*parameters.get(row["op"], ()), limit)
     return Forms(
         MappingProxyType(ranks),
+        MappingProxyType(ranks_of_types),
         MappingProxyType({op: frozenset(types) for op, types in data["refused_types"].items()}),
         MappingProxyType({op: frozenset(types) for op, types in data["refused_outputs"].items()}),
         MappingProxyType(

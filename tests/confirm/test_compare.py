@@ -161,6 +161,16 @@ def test_quantized_in_name_only(grouped: bool, tmp_path: Path) -> None:
     assert [outcome[index].in_float for index in range(3)] == [False, not grouped, False]
 
 
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_refusal_of_the_float_form_is_none_of_the_quantized_op(grouped: bool, tmp_path: Path) -> None:
+    members = [("DequantizeLinear", NAMES[0]), ("Tanh", NAMES[1]), ("QuantizeLinear", NAMES[2])]
+    text = logs.begin(1) + logs.trying(NAMES[1], "Tanh") + logs.code(NAMES[1], "Tanh")
+    text += logs.judged(*members if grouped else (members[1],), reason="Failed to add node.")
+    verdict = judge(view_of(QUANTIZED, tmp_path), text)[1]
+    assert verdict.said is Said.REFUSED
+    assert relation_of(verdict, []) is (Relation.MISSED if grouped else Relation.IN_FLOAT)
+
+
 @pytest.mark.parametrize(("kind", "in_float"), [("FLOAT_32", True), ("UFIXED_POINT_8", False)])
 def test_a_group_that_is_built_in_float_in_the_end(kind: str, in_float: bool, tmp_path: Path) -> None:
     members = [("DequantizeLinear", NAMES[0]), ("Tanh", NAMES[1]), ("QuantizeLinear", NAMES[2])]

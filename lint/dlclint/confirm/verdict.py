@@ -84,9 +84,15 @@ def verdicts_of(
             node_verdicts[tried] = NodeVerdict(
                 Said.CRASHED, f"the backend was judging it when {answer.ended}"
             )
-    for key in _in_float(model, question, log):
-        if node_verdicts[key].said in (Said.TAKEN, Said.NOT_COMPILED):
-            node_verdicts[key] = replace(node_verdicts[key], in_float=True)
+    to_be_quantized = _to_be_quantized(model, question)
+    alike = (
+        (_in_float(question, log), (Said.TAKEN, Said.NOT_COMPILED)),
+        (_asked_in_float(question, log), (Said.REFUSED,)),
+    )
+    for keys, kinds in alike:
+        for key in keys & to_be_quantized:
+            if node_verdicts[key].said in kinds:
+                node_verdicts[key] = replace(node_verdicts[key], in_float=True)
     return node_verdicts
 
 
@@ -185,26 +191,43 @@ def _late(question: Question, log: BackendLog) -> Iterator[tuple[NodeKey, str, i
             yield key, f"it passes validation, but {why}", code
 
 
-def _in_float(model: Model, question: Question, log: BackendLog) -> Iterator[NodeKey]:
-    """Ops that read dequantized data, but were checked without that quantization or built in float.
+def _to_be_quantized(model: Model, question: Question) -> set[NodeKey]:
+    """Nodes that quantization was inserted around, and those that read dequantized data."""
+    return set(question.quantized) | {
+        node.key
+        for graph in model.graphs()
+        for node in graph.nodes
+        if any(
+            name and (producer := graph.producer(name)) and producer.op_type == "DequantizeLinear"
+            for name in node.inputs
+        )
+    }
+
+
+def _in_float(question: Question, log: BackendLog) -> set[NodeKey]:
+    """Nodes that were accepted without the quantization around them, or built in float.
 
     What is built shows more than what is checked: some ops, GRU among them, are accepted with the
     quantization around them and placed between Dequantize and Quantize only afterwards.
     """
-    keys = {
-        question.node_of(name)
+    names = {
+        name
         for group in log.groups()
         if group.taken and not any(op in QDQ for op, _ in group.members)
         for _, name in group.members
     }
-    keys |= set(map(question.node_of, log.composed_in_float))
-    for graph in model.graphs():
-        for node in graph.nodes:
-            if node.key in keys and (
-                node.key in question.quantized
-                or any(
-                    name and (producer := graph.producer(name)) and producer.op_type == "DequantizeLinear"
-                    for name in node.inputs
-                )
-            ):
-                yield node.key
+    return {key for name in names | set(log.composed_in_float) if (key := question.node_of(name)) is not None}
+
+
+def _asked_in_float(question: Question, log: BackendLog) -> set[NodeKey]:
+    """Nodes that the backend was never asked about with the quantization around them.
+
+    The provider has no quantized form of some ops, GatherND among them: a refusal is one of the float form.
+    """
+    asked: dict[bool, set[NodeKey]] = {True: set(), False: set()}
+    for group in log.groups():
+        quantized = any(op in QDQ for op, _ in group.members)
+        asked[quantized].update(
+            key for _, name in group.members if (key := question.node_of(name)) is not None
+        )
+    return asked[False] - asked[True]

@@ -15,7 +15,7 @@ from dlclint.analysis.partition import bytes_of
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted, size_text
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import ACTIVATIONS, BOUNDED, CONVOLUTIONS, FUSED_ACTIVATIONS
-from dlclint.model.types import is_float
+from dlclint.model.types import element_name, is_float
 from dlclint.rule import Finding, ModelContext, Place, rule
 from dlclint.target import DlcKind, Runtime
 from dlclint_rules import places, repairs
@@ -299,9 +299,10 @@ def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
     """A tensor has more dimensions than HTP supports for this op.
 
     Why: the supplement gives each op a highest rank, 4 for many and 5 for others; the validator then reports
-    "has incorrect Rank". Where the supplement gives no rank, the limit comes from the validator. If the
-    validator accepted the op at that rank, or measurements compiled it, the finding says so. Some ranks were
-    added in a release of the SDK (`--sdk`).
+    "has incorrect Rank". Where the supplement gives no rank, the limit comes from the validator, as most of
+    those of integers and booleans do: a Tile of int32 has at most rank 4, one of floats 5. If the validator
+    accepted the op at that rank, or measurements compiled it, the finding says so. Some ranks were added in a
+    release of the SDK (`--sdk`).
     What to do: reshape to fewer dimensions around the op.
     """
     if not context.target.means(Runtime.HTP):
@@ -313,11 +314,12 @@ def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
         over = _over_limit(node, precision, release)
         if over is None or context.view.verdict(node, Runtime.HTP).presence is Presence.NO:
             continue  # ops/no-runtime reports what HTP lacks
-        rank, limit, documented, since = over
+        rank, limit, documented, since, element = over
+        column = element or precision
         measured = htp_forms().measured
         asked = htp_forms().max_rank.get((node.op_type, precision != "fp16"))
-        if since:
-            said = ""  # a newer release shows nothing about this one
+        if since or element:
+            said = ""  # a newer release shows nothing about this one, nor do other types
         elif asked is not None and rank <= asked.rank:
             said = f"; its validator took it at that rank ({measured})"
         elif documented and compiled_at(node.op_type, "npu", precision == "fp16", rank):
@@ -327,21 +329,22 @@ def rank_limit_exceeded(context: ModelContext) -> Iterator[Finding]:
         # Only the beginning of the release history was read.
         sure = Confidence.DOCUMENTED if documented and not since else Confidence.FIELD_REPORTED
         yield Finding(
-            f"{node.op_type}: rank {rank}, HTP supports at most {limit} ({precision}){since}{said}",
+            f"{node.op_type}: rank {rank}, HTP supports at most {limit} ({column}){since}{said}",
             Severity.INFO if said else Severity.WARNING,
             Source(SUPPLEMENT, ", ".join(layers_of(node))) if documented else Source(measured, node.op_type),
             Confidence.INFERRED if said else sure,
             help="reshape to fewer dimensions around the op" + (", or use a newer SDK" if since else ""),
             node=node,
-            evidence={"rank": rank, "limit": limit, "precision": precision},
+            evidence={"rank": rank, "limit": limit, "precision": column},
         )
 
 
-def _over_limit(node: Node, precision: str, release: Release) -> tuple[int, int, bool, str] | None:
-    """Rank, limit, whether the supplement gives it, and which releases have it, where an end exceeds it.
+def _over_limit(node: Node, precision: str, release: Release) -> tuple[int, int, bool, str, str] | None:
+    """An end that exceeds its limit: rank, limit, whether the supplement gives it, and two words.
 
-    Each end has a separate limit in the supplement; where neither has one, the validator's limit applies to
-    both. shapes/rank-above-five reports more than five dimensions.
+    The words say which releases have the limit, and which element type, "" for any. Each end has a separate
+    limit in the supplement; where neither has one, the validator's limit applies to both, as does one of an
+    element type. shapes/rank-above-five reports more than five dimensions.
     """
     ends = [("input_0", node.input(0)), ("output_0", node.output(0))]
     ranks = {end: rank for end, name in ends if name and (rank := node.graph.rank(name)) is not None}
@@ -355,14 +358,29 @@ def _over_limit(node: Node, precision: str, release: Release) -> tuple[int, int,
     documented = bool(limits)
     if not documented and asked is not None:
         limits = dict.fromkeys(ranks, asked.rank)
-    since = ""
+    since = element = ""
     change = rank_changes().get((node.op_type, precision))
-    if change is not None:
+    of_type = htp_forms().max_rank_of_types.get((node.op_type, _element(node, precision)))
+    if of_type is not None:
+        limits, documented, element = (
+            dict.fromkeys(ranks, of_type.rank),
+            of_type.documented,
+            _element(node, precision),
+        )
+    elif change is not None:
         has = change.holds(release) is not False
         limits = dict.fromkeys(ranks, change.fields["now" if has else "before"])
         since = "" if has else f" before SDK {change.since}"
     over = [(ranks[end], limit) for end, limit in limits.items() if limit < ranks[end] <= 5]
-    return (*max(over), documented, since) if over else None
+    return (*max(over), documented, since, element) if over else None
+
+
+def _element(node: Node, precision: str) -> str:
+    """The element type of a node's first input; of a Cast in float16 both types."""
+    kinds = [element_name(node.graph.type_of(name)) for name in (node.input(0), node.output(0)) if name]
+    if node.op_type != "Cast":
+        return kinds[0] if kinds else ""
+    return " to ".join(kinds) if precision == "fp16" else ""
 
 
 @rule(about=About.FORM)
