@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import sys
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 
 from dlclint.contained import channels, process
+from dlclint.contained.channels import channel
 from dlclint.contained.deaths import Deaths, Died
 from dlclint.contained.guard import ANY, JOURNAL, Ended, Guard, NativeStep, call, noted, put_guard, spot, step
 from dlclint.contained.process import each, in_worker
+from dlclint.contained.worker import serve_worker
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are sent")
 
@@ -151,6 +154,30 @@ def test_a_worker_dies_with_its_parent(tmp_path: Path) -> None:
     while _runs(pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_worker_whose_parent_is_dead_does_not_begin(tmp_path: Path) -> None:
+    """A parent may be killed between the fork and the worker's first instruction, its task already sent."""
+    life, alive = os.pipe()
+    os.close(alive)
+    ours, theirs = channel()
+    ours.send((note, (tmp_path / "noted",), {}))
+    worker = os.fork()
+    if worker == 0:
+        try:
+            ours.close()
+            serve_worker(theirs, mmap.mmap(-1, JOURNAL), life)
+        finally:
+            os._exit(2)
+    os.close(life)
+    ours.close()
+    theirs.close()
+    assert os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) == 1
+    assert not (tmp_path / "noted").exists()
+
+
+def note(path: Path) -> None:
+    path.write_text("noted")
 
 
 def wait_for_ever(told: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -125,3 +126,5 @@ def _prepare(life: int | None) -> None:
 
     fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC | os.O_NONBLOCK)
+    if select.select([life], (), (), 0)[0]:
+        os._exit(1)  # the parent was dead before the signal was asked for, which then never comes
