@@ -214,8 +214,7 @@ def range_of(context: EncodingsContext, first: int, last: int) -> grid.Encoding:
     low, high = elements.minimum[first:last], elements.maximum[first:last]
     bits = elements.bitwidth[first:last]
     ranged = ~np.isnan(low + high)
-    with np.errstate(invalid="ignore"):
-        scale = np.where(ranged, grid.scale_of(low, high, bits), by_grid.scale)
+    scale = np.where(ranged, grid.scale_of(low, high, bits), by_grid.scale)
     return grid.Encoding(
         np.where(ranged, low, by_grid.minimum),
         np.where(ranged, high, by_grid.maximum),

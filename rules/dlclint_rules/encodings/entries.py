@@ -55,8 +55,7 @@ def field_type(context: EncodingsContext) -> Iterator[Finding]:
     document = context.document
     elements = document.elements
     yield from _symmetry_spelling(context)
-    with np.errstate(invalid="ignore"):
-        bad_scale = elements.scale <= 0
+    bad_scale = elements.scale <= 0
 
     def scale(tensor: int, rows: Rows) -> Finding:
         value = elements.scale[rows[0]]

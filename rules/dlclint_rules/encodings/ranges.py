@@ -29,8 +29,7 @@ from dlclint_rules.encodings.reporting import (
 def _ranged(document: EncodingsDocument) -> Flags:
     """Integer elements with a finite range and a bitwidth that has a grid."""
     elements = document.elements
-    with np.errstate(over="ignore", invalid="ignore"):
-        finite = np.isfinite(elements.maximum - elements.minimum)
+    finite = np.isfinite(elements.maximum - elements.minimum)
     return np.asarray((elements.kind != FLOAT) & finite & grid.has_grid(elements.bitwidth))
 
 
@@ -43,8 +42,7 @@ def inverted_range(context: EncodingsContext) -> Iterator[Finding]:
     """
     document = context.document
     elements = document.elements
-    with np.errstate(invalid="ignore"):
-        hits = _ranged(document) & (elements.minimum > elements.maximum)
+    hits = _ranged(document) & (elements.minimum > elements.maximum)
 
     def finding(tensor: int, rows: Rows) -> Finding:
         row = int(rows[0])
@@ -73,17 +71,16 @@ def inconsistent(context: EncodingsContext) -> Iterator[Finding]:
     """
     document = context.document
     elements = document.elements
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        step = grid.scale_of(elements.minimum, elements.maximum, elements.bitwidth)
-        usable = _ranged(document) & (elements.minimum < elements.maximum)
-        scale = elements.scale
-        low_off = np.abs(elements.offset * scale - elements.minimum) / step
-        scale_off = np.abs(scale - step) / step
-        bad_offset = low_off > tolerance(elements.bitwidth, 0.05)
-        bad_scale = scale_off > 1e-3
-        # offset-sign reports a flipped sign, fractional-offset a fraction.
-        told = (elements.offset > 0) | (elements.offset != np.rint(elements.offset))
-        hits = usable & (bad_scale | (bad_offset & ~told))
+    step = grid.scale_of(elements.minimum, elements.maximum, elements.bitwidth)
+    usable = _ranged(document) & (elements.minimum < elements.maximum)
+    scale = elements.scale
+    low_off = np.abs(elements.offset * scale - elements.minimum) / step
+    scale_off = np.abs(scale - step) / step
+    bad_offset = low_off > tolerance(elements.bitwidth, 0.05)
+    bad_scale = scale_off > 1e-3
+    # offset-sign reports a flipped sign, fractional-offset a fraction.
+    told = (elements.offset > 0) | (elements.offset != np.rint(elements.offset))
+    hits = usable & (bad_scale | (bad_offset & ~told))
 
     def finding(tensor: int, rows: Rows) -> Finding:
         row = int(rows[0])
@@ -123,11 +120,10 @@ def zero_off_grid(context: EncodingsContext) -> Iterator[Finding]:
     """
     document = context.document
     elements = document.elements
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        error = grid.zero_error(elements.minimum, elements.maximum, elements.bitwidth)
-        usable = _ranged(document) & (elements.minimum < elements.maximum)
-        hits = usable & (error > tolerance(elements.bitwidth, 0.01))
-        below = (elements.kind != FLOAT) & (elements.offset < -grid.steps(elements.bitwidth))
+    error = grid.zero_error(elements.minimum, elements.maximum, elements.bitwidth)
+    usable = _ranged(document) & (elements.minimum < elements.maximum)
+    hits = usable & (error > tolerance(elements.bitwidth, 0.01))
+    below = (elements.kind != FLOAT) & (elements.offset < -grid.steps(elements.bitwidth))
 
     def shifted(tensor: int, rows: Rows) -> Finding:
         row = int(rows[0])
@@ -199,12 +195,11 @@ def range_too_small(context: EncodingsContext) -> Iterator[Finding]:
     """
     document = context.document
     elements = document.elements
-    with np.errstate(invalid="ignore", over="ignore"):
-        by_scale = elements.scale * grid.steps(elements.bitwidth)
-        span = np.where(_ranged(document), elements.maximum - elements.minimum, by_scale)
-        # A range that was widened to the minimum equals it up to rounding.
-        least = grid.MINIMUM_RANGE * (1 - 1e-6)
-        hits = (elements.kind != FLOAT) & (span < least) & (span >= 0) & (elements.scale != 0)
+    by_scale = elements.scale * grid.steps(elements.bitwidth)
+    span = np.where(_ranged(document), elements.maximum - elements.minimum, by_scale)
+    # A range that was widened to the minimum equals it up to rounding.
+    least = grid.MINIMUM_RANGE * (1 - 1e-6)
+    hits = (elements.kind != FLOAT) & (span < least) & (span >= 0) & (elements.scale != 0)
     hits &= ~_numbers(context)[elements.tensor]
 
     def finding(tensor: int, rows: Rows) -> Finding:
