@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import re
 import subprocess
 import sys
@@ -170,6 +171,20 @@ def test_text_is_chosen_and_not_multiplied() -> None:
         if any(isinstance(side, ast.JoinedStr) for side in (node.left, node.right))
     ]
     assert multiplied == []
+
+
+def test_every_docstring_belongs_to_something() -> None:
+    """A text after a definition documents it; one that its definition has left behind documents nothing."""
+    stray = [
+        f"{module}:{text.lineno}"
+        for module, path in SOURCES.items()
+        for node in _nodes(path.read_text("utf-8"))
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        for before, text in itertools.pairwise(node.body)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+        if isinstance(text.value.value, str) and not isinstance(before, (ast.Assign, ast.AnnAssign))
+    ]
+    assert stray == []
 
 
 def test_no_file_is_long() -> None:

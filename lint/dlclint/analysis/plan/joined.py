@@ -17,8 +17,6 @@ from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import counted
 from dlclint.target import Runtime
 
-"""Topic of the grids that cannot be checked, in which no loss is known."""
-
 
 def shared_grids(view: ModelView, choice: Choice) -> tuple[list[Advice], tuple[str, ...]]:
     """Advice on every shared grid that loses a tensor, and the tensors that 16 bits would fix.

@@ -20,8 +20,6 @@ from dlclint.model.types import is_float
 from dlclint_schemas.record import record
 from dlclint_schemas.thresholds import threshold
 
-"""Outputs that are named; further ones are only counted."""
-
 
 @record
 class _Path:
