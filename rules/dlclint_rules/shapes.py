@@ -9,7 +9,14 @@ from dlclint.diagnostic import About, Confidence, Severity, Source, counted, fir
 from dlclint.model.contradictions import operand_texts
 from dlclint.model.dimensions import NOTHING
 from dlclint.model.graph import Graph, Node
-from dlclint.model.op_facts import DATA_DECIDED, PARAMETER_ROLES, Role, role
+from dlclint.model.op_facts import (
+    DATA_DECIDED,
+    ELEMENTWISE,
+    LAYOUT_SENSITIVE,
+    PARAMETER_ROLES,
+    Role,
+    role,
+)
 from dlclint.model.types import Dim, TensorType
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint.target import Runtime
@@ -267,11 +274,12 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
     """A tensor has more than five dimensions.
 
     Why: HTP refuses it ("has incorrect Rank 6"); no row of the layer table mentions more than five
-    dimensions. ONNX Runtime's provider for HTP merges two forms: Reshape, Transpose, Reshape if a dimension
-    of 1 stays in its place, which it drops (of the permutations 0 1 3 5 2 4 and 0 3 5 1 2 4 only a space to
-    depth, [n,c,h*a,w*b] to [n,c*a*b,h,w]), and Gather, Transpose, Reshape. Nodes that read the six dimensions
-    and fold, such as a Shape, do not count. No document says whether the converter merges these forms. A
-    chain that may be merged has one finding, at its first node.
+    dimensions. ONNX Runtime's provider for HTP merges two forms: Gather, Transpose, Reshape, and Reshape,
+    Transpose, Reshape if a dimension of 1 stays in its place, which it drops. Of the permutations 0 1 3 5 2 4
+    and 0 3 5 1 2 4 it merges only a space to depth, [n,c,h*a,w*b] to [n,c*a*b,h,w], unless the data come from
+    an op such as Conv, which it turns to channels last. Nodes that read the six dimensions and fold, such as
+    a Shape, do not count. No document says whether the converter merges these forms. A chain that may be
+    merged has one finding, at its first node.
     What to do: merge dimensions before the op, or split the transpose that needs six.
     """
     on_htp = Runtime.HTP in context.target.chosen
@@ -337,9 +345,25 @@ def _merged(context: ModelContext, graph: Graph, tensor: str) -> tuple[Node, ...
     sizes = () if known is None or known.shape is None else known.shape
     order = next((node.attribute("perm") for node in chain if node.op_type == "Transpose"), None) or []
     in_place = any(size == 1 for axis, size in enumerate(sizes) if order[axis : axis + 1] == [axis])
-    if order in _SPACE_TO_DEPTH:
+    if order in _SPACE_TO_DEPTH and not _is_turned(graph, first.input(0)):
         in_place = _is_space_to_depth(graph, first.input(0), sizes, chain[-1].outputs[0])
     return tuple(chain) if low and (first.op_type == "Gather" or in_place) else ()
+
+
+def _is_turned(graph: Graph, tensor: str) -> bool:
+    """Whether elementwise ops lead to a tensor from an op that the provider turns to channels last."""
+    open_tensors, seen = [tensor], {tensor}
+    while open_tensors:
+        producer = graph.producer(open_tensors.pop())
+        if producer is None or producer.domain:
+            continue
+        if producer.op_type in LAYOUT_SENSITIVE:
+            return True
+        if producer.op_type in ELEMENTWISE:
+            fresh = set(producer.inputs) - seen
+            open_tensors += fresh
+            seen |= fresh
+    return False
 
 
 def _is_space_to_depth(graph: Graph, before: str, sizes: tuple[Dim, ...], after: str) -> bool:
