@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import onnx
 import pytest
 
-from dlclint.analysis.versions import Listing, listing_for, listing_of, newest_listed_opset
+from dlclint.analysis.versions import Listing, listing_for, listing_of, newest_listed_opset, same_structure
 from dlclint.cli.main import main
 from dlclint.model.reading import read
 from dlclint_schemas.ops import WHOLE, op_table
@@ -51,6 +51,41 @@ def test_dropout_is_as_listed_where_it_is_known_not_to_train(
     )
     (node,) = read(path).graph.nodes
     assert listing_for(op_table(WHOLE), node) is listing
+
+
+@pytest.mark.parametrize(
+    ("op", "opset", "listing"),
+    [("Sign", 12, Listing.UNLISTED_SAME), ("LogSoftmax", 13, Listing.UNLISTED_CHANGED)],
+)
+def test_a_structure_is_compared_for_sign_alone(
+    tmp_path: Path, op: str, opset: int, listing: Listing
+) -> None:
+    """Sign 13 only added types to Sign 9; LogSoftmax 13 has another default axis, whatever Sign is like."""
+    path = tmp_path / "m.onnxtxt"
+    path.write_text(
+        f'<ir_version: 8, opset_import: ["" : {opset}]>\n'
+        f"g (float[1,4] x) => (float[1,4] y) {{ y = {op} (x) }}"
+    )
+    (node,) = read(path).graph.nodes
+    assert listing_of(op_table(WHOLE), op, node.version) is Listing.UNLISTED_CHANGED
+    assert listing_for(op_table(WHOLE), node) is listing
+
+
+@pytest.mark.parametrize(
+    ("op", "version", "listed", "same"),
+    [
+        ("Sign", 9, 13, True),
+        ("LogSoftmax", 13, 11, False),
+        ("GridSample", 16, 1, False),
+        ("GridSample", 1, 16, False),
+        ("NoSuch", 1, 1, False),
+    ],
+)
+def test_a_version_that_does_not_exist_has_no_structure(
+    op: str, version: int, listed: int, same: bool
+) -> None:
+    """GridSample came with opset 16."""
+    assert same_structure(op, version, listed) is same
 
 
 def test_an_op_older_than_its_opset_is_held_to_the_newest_constraints(

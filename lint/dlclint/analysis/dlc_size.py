@@ -103,8 +103,8 @@ def _parameter(node: Node, position: int, kind: TensorType, shape: tuple[int, ..
     is_weight = weighted and (position == 1 or node.op_type == "MatMul")
     axis: int | None = None
     if is_weight and node.op_type in _PER_CHANNEL:
-        axis = channel_axis(node, position)
-        axis = axis if -len(shape) <= axis < len(shape) else None
+        axis = channel_axis(node, position)  # 0 or 1 for these ops
+        axis = axis if axis < len(shape) else None
     return Parameter(shape, is_float(kind.data_type), is_weight, is_bias, axis)
 
 
