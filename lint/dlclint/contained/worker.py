@@ -127,4 +127,4 @@ def _prepare(life: int | None) -> None:
     fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC | os.O_NONBLOCK)
     if select.select([life], (), (), 0)[0]:
-        os._exit(1)  # the parent was dead before the signal was asked for, which then never comes
+        os._exit(1)  # the parent died before the signal was requested, which then never comes
