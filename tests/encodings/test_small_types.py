@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlclint.analysis.precision import Precision, entry_precisions
+from dlclint.analysis.weights.entries import weight_entries
 from dlclint.diagnostic import Severity
 from dlclint.encodings.convert import CannotConvert, TensorFacts, convert
 from dlclint.encodings.document import EncodingsDocument
@@ -166,3 +168,21 @@ def test_a_shift_of_another_length_is_reported(tmp_path: Path) -> None:
     findings = said(listed({**SHIFTED, "zero_point_shift": [0.5, 0.5, 0.5]}), tmp_path)
     assert "zero_point_shift has 3 values, scale has 2" in findings["encodings/field-type"]
     assert np.isfinite(document(listed({**SHIFTED, "zero_point_shift": None})).elements.offset).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "bits"), [("float32", 32), ("float", 32), ("float16", 16), ("bfloat16", 16), ("float8e4m3fn", 8)]
+)
+def test_a_float_type_has_its_width(name: str, bits: int, tmp_path: Path) -> None:
+    """As an entry of another layout that states it, but a narrow one, named by its type, is not reported."""
+    entry = {"name": "w", "output_dtype": name} | ({"y_scale": 0.5} if bits < 16 else {})
+    value = flat(entry)
+    assert document(value).elements.bitwidth.tolist() == [bits]
+    weight = weight_entries(document(value))["w"]
+    assert (weight.is_float, weight.bitwidth) == (True, bits)
+    # An op that reads a narrow one runs in another type.
+    precisions = entry_precisions(document(value))
+    assert precisions == ({"w": Precision(True, bits)} if bits >= 16 else {})
+    assert "encodings/dtype" not in said(value, tmp_path)
+    (row,) = rows(document(value))
+    assert row.dtype == name and np.isnan(row.minimum).all()

@@ -88,8 +88,7 @@ def entry_precisions(document: EncodingsDocument) -> dict[str, Precision]:
     precisions: dict[str, Precision] = {}
     dtypes = document.tensors.dtype
     for row, (name, kind, width) in enumerate(zip(document.tensors.names, kinds, widths, strict=True)):
-        dtype = dtypes[row]
-        bits = int(width) or (_float_width(dtype) if kind == FLOAT else 0)
+        dtype, bits = dtypes[row], int(width)
         if kind == FLOAT and bits < _NARROWEST_FLOAT:
             continue  # a quantized type: it does not make its op float
         # Without a dtype (before 0.5.0) every entry is an integer one.
@@ -100,11 +99,6 @@ def entry_precisions(document: EncodingsDocument) -> dict[str, Precision]:
 
 _NARROWEST_FLOAT = 16
 """Bits of the smallest float that an op runs in."""
-
-
-def _float_width(dtype: str) -> int:
-    digits = dtype.removeprefix("b").removeprefix("float").partition("e")[0]
-    return int(digits) if digits.isdigit() else 0
 
 
 def precision_map(view: ModelView, document: EncodingsDocument) -> PrecisionMap:

@@ -51,20 +51,18 @@ UNREADABLE: dict[Any, Any] = {None: False}
 _KINDS = {Layout.LEGACY: {"int": INT, "float": FLOAT}, Layout.LIST: {"INT": INT, "FLOAT": FLOAT}}
 _TEXT_TRUTH: dict[Any, int] = {"True": 1, "False": 0, None: -1}
 _TRUTH: dict[Any, int] = {True: 1, False: 0, None: -1}
-FLOAT_DTYPES = frozenset(
-    [
-        "float",
-        "float16",
-        "bfloat16",
-        "float32",
-        "float4e2m1",
-        "float8e4m3fn",
-        "float8e4m3fnuz",
-        "float8e5m2",
-        "float8e5m2fnuz",
-    ]
-)
-"""output_dtype names of 2.x that are not integers (AIMET's format specification)."""
+FLOAT_DTYPES = {
+    "float": 32.0,
+    "float16": 16.0,
+    "bfloat16": 16.0,
+    "float32": 32.0,
+    "float4e2m1": 4.0,
+    "float8e4m3fn": 8.0,
+    "float8e4m3fnuz": 8.0,
+    "float8e5m2": 8.0,
+    "float8e5m2fnuz": 8.0,
+}
+"""output_dtype names of 2.x that are not integers (AIMET's format specification), with their bits."""
 
 
 class ColumnBuilder:
@@ -462,7 +460,7 @@ class ColumnBuilder:
 
     @staticmethod
     def _dtypes(dtypes: list[str]) -> tuple[npt.NDArray[np.bool_], Floats, npt.NDArray[np.int8]]:
-        """Signedness, bitwidth (NaN unless an integer) and kind of each output_dtype."""
+        """Signedness, bitwidth (NaN if unknown) and kind of each output_dtype."""
         table: dict[str, int] = {}
         numbered = codes(dtypes, table)
         signed = np.zeros(len(table), bool)
@@ -473,5 +471,5 @@ class ColumnBuilder:
             if match:
                 signed[row], bits[row], kinds[row] = not match[1], float(match[2]), INT
             elif name in FLOAT_DTYPES:
-                kinds[row] = FLOAT
+                bits[row], kinds[row] = FLOAT_DTYPES[name], FLOAT
         return signed[numbered], bits[numbered], kinds[numbered]

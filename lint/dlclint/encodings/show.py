@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from dlclint.encodings import grid
-from dlclint.encodings.document import FLOAT, INT, EncodingsDocument
+from dlclint.encodings.document import FLOAT, INT, EncodingsDocument, Layout
 from dlclint_schemas.record import record
 
 _NAMES = {FLOAT: "float", INT: "int"}
@@ -36,7 +36,8 @@ def rows(document: EncodingsDocument, pattern: str = "*") -> Iterator[EntryRow]:
     low = np.where(np.isnan(elements.minimum), own.minimum, elements.minimum)
     high = np.where(np.isnan(elements.maximum), own.maximum, elements.maximum)
     # The numbers of a float type are not on a grid of equal steps.
-    gridless = (elements.kind == FLOAT) & np.isnan(elements.bitwidth)
+    gridless = elements.kind == FLOAT
+    gridless &= np.isnan(elements.bitwidth) | document.in_layout(Layout.FLAT)
     low, high = np.where(gridless, np.nan, low), np.where(gridless, np.nan, high)
     offset = np.where(gridless & (elements.offset == 0), np.nan, elements.offset)
     for row, name in enumerate(tensors.names):

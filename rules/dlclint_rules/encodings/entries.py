@@ -213,6 +213,7 @@ def dtype(context: EncodingsContext) -> Iterator[Finding]:
     yield from by_tensor(context, unknown, finding)
     allowed = sorted(widths("float"))
     odd = (elements.kind == FLOAT) & ~np.isnan(elements.bitwidth) & ~np.isin(elements.bitwidth, allowed)
+    odd &= ~document.in_layout(Layout.FLAT)  # which names the type, and has narrow ones
 
     def width(tensor: int, rows: Rows) -> Finding:
         bits = elements.bitwidth[rows[0]]

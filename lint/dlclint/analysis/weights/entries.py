@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,6 @@ from dlclint_schemas.record import record
 
 if TYPE_CHECKING:
     from dlclint.encodings.document import EncodingsDocument
-
-_FLOAT_BITS = re.compile(r"float(\d+)")
 
 
 @record
@@ -55,9 +52,6 @@ def weight_entries(document: EncodingsDocument | None) -> Mapping[str, WeightEnt
         first = int(tensors.first[row])
         bits = elements.bitwidth[first]
         is_float = bool(elements.kind[first] == FLOAT)
-        if is_float and np.isnan(bits):  # 2.x names the type alone, as in float8e4m3fn
-            stated = _FLOAT_BITS.search(tensors.dtype[row])
-            bits = float(stated[1]) if stated else 32.0
         if not grid.has_grid(bits):
             continue
         values = scales[first : first + int(tensors.count[row])]
