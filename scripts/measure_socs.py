@@ -88,7 +88,8 @@ def measured(backend: Backend, numbers: range) -> dict[int, dict[str, Any]]:
         if name is None or UNKNOWN.search(name[1]):
             continue
         version = next((int(m[2]) for m in ARCHITECTURE.finditer(log + other) if int(m[1]) == number), 68)
-        socs[number] = {"id": number, "soc": name[1], "hexagon": version or None, "fp16": floats}
+        # The log has one name in small letters, qcm4325.
+        socs[number] = {"id": number, "soc": name[1].upper(), "hexagon": version or None, "fp16": floats}
     return socs
 
 

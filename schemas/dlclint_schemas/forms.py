@@ -49,6 +49,8 @@ class Forms:
     """By op and whether it is quantized."""
     max_rank_of_types: Mapping[tuple[str, str], RankLimit]
     """By op and element type of its first input; for a Cast in float16 `float to bool` and the reverse."""
+    one_axis_at_rank_5: frozenset[str]
+    """Ops that reduce five dimensions in float over one axis only."""
     refused_types: Mapping[str, frozenset[str]]
     refused_outputs: Mapping[str, frozenset[str]]
     """Element types that an op cannot produce."""
@@ -90,6 +92,7 @@ def htp_forms() -> Forms:
     return Forms(
         MappingProxyType(ranks),
         MappingProxyType(ranks_of_types),
+        frozenset(data["one_axis_at_rank_5"]),
         MappingProxyType({op: frozenset(types) for op, types in data["refused_types"].items()}),
         MappingProxyType({op: frozenset(types) for op, types in data["refused_outputs"].items()}),
         MappingProxyType(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, verdict_on
+from dlclint.analysis.norms import summed_axes
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import MOVES_ONE, PARAMETER_ROLES, POOLS, QUANTIZERS, role
@@ -158,13 +159,17 @@ def parameter(context: ModelContext) -> Iterator[Finding]:
     Why: HTP's validator refuses GatherND with batch dimensions, and ScatterElements that combines
     floating-point values instead of replacing them; the documents do not mention either. It also refuses an
     Einsum that multiplies all pairs along the last index and sums nothing (`abc,adc->abdc`), of which ONNX
-    Runtime's provider makes a MatMul.
-    What to do: rewrite the op, for example with ScatterND for a sum, or with Unsqueeze and Mul for all
-    pairs.
+    Runtime's provider makes a MatMul, a ReduceMax or ReduceMin of five dimensions over more than one axis in
+    float, and an Expand whose shape has no elements, of which the provider makes a Mul by a tensor without
+    dimensions.
+    What to do: rewrite the op, for example with ScatterND for a sum, with Unsqueeze and Mul for all pairs, or
+    as a reduction for each axis.
     """
     forms = htp_forms()
     for node in on_htp(context):
         yield from _equation(node)
+        yield from _reduction(context, node)
+        yield from _unexpanded(node)
         for limit in forms.parameters.get(node.op_type, ()):
             value = node.attribute(limit.attribute)
             if value is None or value in limit.takes:
@@ -203,6 +208,39 @@ def _equation(node: Node) -> Iterator[Finding]:
             help="write it as a Mul of both operands, each with a dimension of 1 inserted by Unsqueeze",
             node=node,
             evidence={"equation": equation},
+        )
+
+
+def _reduction(context: ModelContext, node: Node) -> Iterator[Finding]:
+    """A float maximum or minimum of five dimensions over several axes."""
+    kind = context.target.kind
+    if node.op_type not in htp_forms().one_axis_at_rank_5 or kind.quantize or not kind.stated:
+        return
+    axes = summed_axes(node)
+    if node.graph.rank(node.input(0)) == 5 and axes is not None and len(axes) > 1:
+        yield Finding(
+            f"{node.op_type} reduces {len(axes)} axes of a tensor of rank 5, HTP reduces one in float",
+            Severity.WARNING,
+            Source(htp_forms().measured, node.op_type),
+            Confidence.FIELD_REPORTED,
+            help="reduce one axis after the other, or reshape to fewer dimensions before it",
+            node=node,
+            evidence={"axes": sorted(axes)},
+        )
+
+
+def _unexpanded(node: Node) -> Iterator[Finding]:
+    """An Expand to no dimensions, which leaves its input as it is."""
+    shape = node.graph.type_of(node.input(1)) if node.op_type == "Expand" else None
+    if shape is not None and shape.static_shape == (0,):
+        yield Finding(
+            "Expand has a shape without elements; ONNX Runtime's provider multiplies by a tensor of rank 0,"
+            " which HTP refuses",
+            Severity.WARNING,
+            Source(htp_forms().measured, "Expand"),
+            Confidence.FIELD_REPORTED,
+            help="remove it: it leaves its input as it is",
+            node=node,
         )
 
 
