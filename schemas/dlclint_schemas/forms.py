@@ -48,9 +48,13 @@ class Forms:
     max_rank: Mapping[tuple[str, bool], RankLimit]
     """By op and whether it is quantized."""
     max_rank_of_types: Mapping[tuple[str, str], RankLimit]
-    """By op and element type of its first input; for a Cast in float16 `float to bool` and the reverse."""
+    """By op and element type of its first input; for a Cast in float16 `float to bool` and the
+    reverse, for a Pad its mode.
+    """
     one_axis_at_rank_5: frozenset[str]
     """Ops that reduce five dimensions in float over one axis only."""
+    refused_exponents: frozenset[str]
+    """Element types of a stored exponent that a float Pow has no form for."""
     refused_types: Mapping[str, frozenset[str]]
     refused_outputs: Mapping[str, frozenset[str]]
     """Element types that an op cannot produce."""
@@ -93,6 +97,7 @@ def htp_forms() -> Forms:
         MappingProxyType(ranks),
         MappingProxyType(ranks_of_types),
         frozenset(data["one_axis_at_rank_5"]),
+        frozenset(data["refused_exponents"]),
         MappingProxyType({op: frozenset(types) for op, types in data["refused_types"].items()}),
         MappingProxyType({op: frozenset(types) for op, types in data["refused_outputs"].items()}),
         MappingProxyType(

@@ -376,7 +376,9 @@ def _over_limit(node: Node, precision: str, release: Release) -> tuple[int, int,
 
 
 def _element(node: Node, precision: str) -> str:
-    """The element type of a node's first input; of a Cast in float16 both types."""
+    """The element type of a node's first input; of a Cast in float16 both types, of a Pad its mode."""
+    if node.op_type == "Pad":
+        return str(node.attribute("mode", "constant"))
     kinds = [element_name(node.graph.type_of(name)) for name in (node.input(0), node.output(0)) if name]
     if node.op_type != "Cast":
         return kinds[0] if kinds else ""

@@ -52,7 +52,8 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
     all. Cast does not produce 8-bit signed or 16-bit integers without quantization, and OneHot only produces
     float and int32.
     Dynamically quantized exports gather rows of a table of 8-bit integers and dequantize the rows: HTP
-    dequantizes only what is an input, stored, or made by QuantizeLinear.
+    dequantizes only what is an input, stored, or made by QuantizeLinear. A float Pow has no form for a stored
+    exponent of integers, measured through ONNX Runtime; whether the converters store it as float is unknown.
     What to do: cast to float or int32 before the op, produce a type that it supports, or give the tensor a
     quantization. Dequantize a table before the Gather, not after it.
     """
@@ -61,6 +62,7 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
         if node.op_type == "DequantizeLinear":
             yield from _not_quantized(context, node)
             continue
+        yield from _exponent(context, node)
         refused = forms.refused_types.get(node.op_type, frozenset())
         for tensor, kind in _computed(context, node):
             wide = kind == "double" and node.op_type not in forms.float64_taken
@@ -141,6 +143,31 @@ def _unmade(context: ModelContext, node: Node) -> Iterator[Finding]:
         tensor=output,
         evidence={"type": kind},
     )
+
+
+def _exponent(context: ModelContext, node: Node) -> Iterator[Finding]:
+    """A stored exponent of integers of a float Pow."""
+    kind = context.target.kind
+    if node.op_type != "Pow" or kind.quantize or not kind.stated:
+        return
+    base, stored = node.input(0), node.input(1)
+    element = element_name(node.graph.type_of(stored))
+    floating = element_name(node.graph.type_of(base)) in ("float", "float16")
+    if (
+        floating
+        and element in htp_forms().refused_exponents
+        and is_static(node.graph, stored, context.view.folded)
+    ):
+        yield Finding(
+            f"HTP has no form of Pow on floats with an exponent of {element}, as {stored!r} is",
+            Severity.WARNING,
+            Source(htp_forms().measured, "Pow"),
+            Confidence.FIELD_REPORTED,
+            help="store the exponent as float",
+            node=node,
+            tensor=stored,
+            evidence={"type": element},
+        )
 
 
 def _instead(node: Node, kind: str) -> str:
