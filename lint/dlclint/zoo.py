@@ -113,7 +113,7 @@ class _Kinds:
         """Add a model that does not convert."""
         assert file.verdict is not None
         findings = one_for_each_cause(
-            file.diagnostics, lambda item: item.about in STOPS and item.severity is Severity.ERROR
+            file.diagnostics, lambda finding: finding.about in STOPS and finding.severity is Severity.ERROR
         )
         kinds = {_kind(diagnostic) for diagnostic in findings}
         for finding in findings:

@@ -27,7 +27,7 @@ def destinations(graph: Graph, tensor: str, what: str = "reads it") -> tuple[Pla
     return tuple(Place(what, node, tensor) for node in graph.consumers(tensor)[:MOST])
 
 
-def nodes(found: Iterable[Node], what: str) -> tuple[Place, ...]:
+def nodes(listed: Iterable[Node], what: str) -> tuple[Place, ...]:
     """Further nodes, each once."""
-    each = {node.key: node for node in found}
+    each = {node.key: node for node in listed}
     return tuple(Place(what, node) for node in [*each.values()][:MOST])

@@ -59,15 +59,17 @@ def layer_table() -> LayerTable:
     data = load("snpe_network_layers")
     rows = {row["name"]: _row(row) for row in data["layers"]}
     rowless = {
-        item["onnx"]: RowlessOp(item["onnx"], item["class"], tuple(item["candidate_layers"]), item["why"])
-        for item in data["flags"]["onnx_ops_in_ops_table_without_layer_row"]
+        row["onnx"]: RowlessOp(row["onnx"], row["class"], tuple(row["candidate_layers"]), row["why"])
+        for row in data["flags"]["onnx_ops_in_ops_table_without_layer_row"]
     }
     conditions = data["onnx_to_layers_conditions"]
     return LayerTable(
         MappingProxyType(rows),
         frozen(data["onnx_to_layers"]),
-        MappingProxyType({item["onnx"]: item["why"] for item in conditions if item.get("derived")}),
-        tuple(frozen(item) for item in conditions if not item.get("derived")),
+        MappingProxyType(
+            {condition["onnx"]: condition["why"] for condition in conditions if condition.get("derived")}
+        ),
+        tuple(frozen(condition) for condition in conditions if not condition.get("derived")),
         MappingProxyType(rowless),
         MappingProxyType(
             {(row.other_domain, op): row.name for row in rows.values() for op in row.other_domain_ops}

@@ -34,9 +34,9 @@ def tool_options(tool: str) -> Mapping[str, Mapping[str, Any]]:
     return {row["name"]: frozen(row) for row in rows}
 
 
-def widths(what: str) -> frozenset[int]:
+def widths(kind: str) -> frozenset[int]:
     """The documented bit widths of weights, activations, bias, float or float_bias."""
-    return frozenset(quantization_facts()["bit_widths"][what]["allowed"])
+    return frozenset(quantization_facts()["bit_widths"][kind]["allowed"])
 
 
 @record

@@ -189,9 +189,9 @@ def test_the_ranges_of_an_override_file_stay(tmp_path: Path, capsys: pytest.Capt
     assert simulate(path, "--emit-overrides", str(file)) == 0
     entries = json.loads(file.read_text())
     # Wider than calibrated, as no quantizer would choose.
-    given = {"activation_encodings": ("r", 64), "param_encodings": ("w2", 1.25)}
+    widened = {"activation_encodings": ("r", 64), "param_encodings": ("w2", 1.25)}
     wide: dict[str, tuple[float, float]] = {}
-    for section, (name, factor) in given.items():
+    for section, (name, factor) in widened.items():
         (entry,) = entries[section][name]
         entry |= {field: factor * entry[field] for field in ("min", "max", "scale")}
         wide[section] = entry["min"], entry["max"]
@@ -204,7 +204,7 @@ def test_the_ranges_of_an_override_file_stay(tmp_path: Path, capsys: pytest.Capt
     assert "a grid for each channel" in kept[1] and kept[-1].startswith("16 bits for")
     emitted = json.loads(after.read_text())
     assert len(emitted["param_encodings"]["w1"]) > 1
-    for section, (name, _) in given.items():
+    for section, (name, _) in widened.items():
         (entry,) = emitted[section][name]
         assert (entry["min"], entry["max"]) == pytest.approx(wide[section], rel=0.02), name
     # Nor is a wide grid of the file one that the search has widened for a bias.

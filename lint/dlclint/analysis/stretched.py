@@ -100,8 +100,8 @@ def _half_known(
     if not bounded or not unknown or judged(node, span_of, None, bitwidth) is not None:
         return None
     stretched = [(stretches.of(name), name) for name in unknown]
-    stretch, other = max(stretched, key=lambda item: item[0].factor)
-    name, span = min(bounded, key=lambda item: item[1].size)
+    stretch, other = max(stretched, key=lambda pair: pair[0].factor)
+    name, span = min(bounded, key=lambda pair: pair[1].size)
     steps = threshold("swallowed_steps" if node.op_type in SUMS else "shared_steps")
     limit = span.size * float(grid.steps(bitwidth)) / steps
     return Suspicion(node, node.output(0), name, span, other, stretch, limit)

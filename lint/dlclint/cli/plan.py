@@ -115,8 +115,8 @@ def _measuring(args: argparse.Namespace, job: Job) -> Measuring | None:
 
 def _beside(path: Path, emitted: str | None) -> Path | None:
     """The override file next to a model, unless the plan is to take its place."""
-    found = encodings_beside(path)
-    return None if found is not None and emitted and _same(str(found), emitted) else found
+    file = encodings_beside(path)
+    return None if file is not None and emitted and _same(str(file), emitted) else file
 
 
 def _same(one: str, other: str) -> bool:

@@ -160,10 +160,10 @@ class ColumnBuilder:
         first = np.cumsum(counts) - np.array(counts, np.int64)
 
         def bad(field: str) -> Bad:
-            def report(row: int, what: str) -> None:
+            def report(row: int, problem: str) -> None:
                 tensor = int(owner[row])
                 path = (int(row - first[tensor]), field)
-                self._flaw("field-type", base + tensor, path, f"{field} {what}")
+                self._flaw("field-type", base + tensor, path, f"{field} {problem}")
 
             return report
 
@@ -290,13 +290,13 @@ class ColumnBuilder:
         owner = np.repeat(np.arange(len(values)), counts)
 
         def bad(field: str) -> Bad:
-            def report(row: int, what: str) -> None:
-                self._flaw("field-type", base + int(owner[row]), (field,), f"{field} {what}")
+            def report(row: int, problem: str) -> None:
+                self._flaw("field-type", base + int(owner[row]), (field,), f"{field} {problem}")
 
             return report
 
         def bad_here(field: str) -> Bad:
-            return lambda row, what: self._flaw("field-type", base + row, (field,), f"{field} {what}")
+            return lambda row, problem: self._flaw("field-type", base + row, (field,), f"{field} {problem}")
 
         scale = numbers(scales, bad(scale_key))
         offset = numbers(offsets, bad(offset_key))
@@ -349,8 +349,8 @@ class ColumnBuilder:
         owner = np.repeat(np.arange(len(counts)), counts)
         wrong: dict[int, list[str]] = {}
 
-        def bad(row: int, what: str) -> None:
-            wrong.setdefault(base + int(owner[row]), []).append(what)
+        def bad(row: int, problem: str) -> None:
+            wrong.setdefault(base + int(owner[row]), []).append(problem)
 
         shifts = np.nan_to_num(numbers(flat, bad), nan=0.0)
         for tensor, said in wrong.items():

@@ -110,10 +110,10 @@ def merged_overrides(
         CannotConvert: the file is broken, or the version cannot say what it says.
     """
     layout = _usable_layout(document)
-    made = json.loads(text)
+    merged = json.loads(text)
     if layout.value != version:
-        _join(made, json.loads(convert(document, version, placed)))
-        return _dumped(made)
+        _join(merged, json.loads(convert(document, version, placed)))
+        return _dumped(merged)
     rows: dict[str, Json] = {}
     for row, name in enumerate(document.tensors.names):
         entries = rows.setdefault(document.section_of(row).name, {} if layout is Layout.LEGACY else [])
@@ -121,15 +121,15 @@ def merged_overrides(
             entries[name] = document.entry(row)
         else:
             entries.append(document.entry(row))
-    _join(made, rows)
-    return _dumped(made)
+    _join(merged, rows)
+    return _dumped(merged)
 
 
-def _join(made: dict[str, Json], preceding: Mapping[str, Json]) -> None:
+def _join(merged: dict[str, Json], preceding: Mapping[str, Json]) -> None:
     """Put sections before those of the same name."""
     for section in preceding.keys() & {ACTIVATIONS, PARAMS, ENCODINGS}:
-        first, then = preceding[section], made.get(section)
-        made[section] = {**first, **(then or {})} if isinstance(first, dict) else [*first, *(then or [])]
+        first, then = preceding[section], merged.get(section)
+        merged[section] = {**first, **(then or {})} if isinstance(first, dict) else [*first, *(then or [])]
 
 
 def _usable_layout(document: EncodingsDocument) -> Layout:

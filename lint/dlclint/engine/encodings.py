@@ -107,7 +107,7 @@ def lint_carried(job: Job, view: ModelView, carried: CarriedEncodings) -> list[D
     return list(apply_rules(rules, Subject.ENCODINGS, context, shown))
 
 
-def lint_given(job: Job, view: ModelView) -> list[Diagnostic]:
+def lint_overrides(job: Job, view: ModelView) -> list[Diagnostic]:
     """Lint the override file of a model that is read already."""
     rules = chosen_rules(job.select, job.ignore, (ENCODINGS_GROUP,))
     context = context_of(job, read_encodings(job.path), view, LIMIT)

@@ -93,7 +93,9 @@ def plan_model(
     if measuring is not None and plan.choice.quantize:
         plan, overrides = _measured(view, plan, asked, file, measuring, job)
     elif asked.overrides and plan.choice.quantize:
-        overrides = _with_given(overrides_of_plan(view, plan, file.version, file.estimated), view, file, job)
+        overrides = _with_entries(
+            overrides_of_plan(view, plan, file.version, file.estimated), view, file, job
+        )
         plan = replace(plan, notes=(*overrides.notes, *plan.notes))
     target = _target(view, plan.choice, asked)
     # The plan states these in its own words, and its commands give the sizes.
@@ -154,18 +156,18 @@ def _target(view: ModelView, choice: Choice, asked: PlanRequest) -> Target:
     return replace(view.target, runtimes=(choice.runtime,), kind=choice.kind, simplify=simplify)
 
 
-def _with_given(made: Overrides, view: ModelView, file: OverrideRequest, job: Job) -> Overrides:
-    """The override file with the entries of the given one, because the converter takes one file.
+def _with_entries(of_plan: Overrides, view: ModelView, file: OverrideRequest, job: Job) -> Overrides:
+    """The override file with the entries of the job's file, because the converter takes one file.
 
     Raises:
-        CannotConvert: the format version cannot say what the given file says.
+        CannotConvert: the format version cannot say what that file says.
     """
     if job.overrides is None:
-        return made
+        return of_plan
     document = read_encodings(job.overrides)
-    text = merged_overrides(document, made.text, file.version, placements(view.model))
+    text = merged_overrides(document, of_plan.text, file.version, placements(view.model))
     count = len(document.tensors.names)
-    return Overrides(text, (f"written from {job.overrides}: {counted(count, 'tensor')}", *made.notes))
+    return Overrides(text, (f"written from {job.overrides}: {counted(count, 'tensor')}", *of_plan.notes))
 
 
 def _of_file(view: ModelView, job: Job) -> list[Diagnostic]:
@@ -173,10 +175,10 @@ def _of_file(view: ModelView, job: Job) -> list[Diagnostic]:
     if job.overrides is None or not view.target.quantize:
         return []
     # Imported here because few models come with an override file.
-    from dlclint.engine.encodings import lint_given
+    from dlclint.engine.encodings import lint_overrides
 
-    found = lint_given(replace(job, path=job.overrides, model=job.path, target=view.target), view)
-    kept, _ = apply_ignores(found, job.ignores, str(job.overrides))
+    findings = lint_overrides(replace(job, path=job.overrides, model=job.path, target=view.target), view)
+    kept, _ = apply_ignores(findings, job.ignores, str(job.overrides))
     return kept
 
 

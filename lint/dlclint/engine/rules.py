@@ -131,7 +131,7 @@ class Findings(list[Diagnostic]):
         return tuple(
             Unlisted(rule, severity, fixes.total(), fixes[Safety.SAFE], fixes[Safety.UNSAFE])
             for (rule, severity), fixes in sorted(
-                counts.items(), key=lambda item: (item[0][1].rank, item[0][0])
+                counts.items(), key=lambda count: (count[0][1].rank, count[0][0])
             )
         )
 
@@ -203,12 +203,12 @@ def severity_of(job: Job, rule: str, own: Severity) -> Severity:
     return severities.get(rule) or severities.get(rule.partition("/")[0]) or own
 
 
-def crashed(what: str, error: BaseException, file: str, origin: str = "") -> Diagnostic:
+def crashed(step: str, error: BaseException, file: str, origin: str = "") -> Diagnostic:
     """The finding for a step that failed, such as a rule, by its id and its plugin."""
-    is_rule = "/" in what
+    is_rule = "/" in step
     ended = isinstance(error, (Died, Ended))
     how = f"the process {error}" if ended else f"{type(error).__name__}: {error}"
-    named = f"{'rule ' * is_rule}{what}"
+    named = f"{'rule ' * is_rule}{step}"
     if origin:
         named = f"{named} of plugin {origin}"
     makers = plain(origin) or "dlclint, with the file if you may"
@@ -217,7 +217,7 @@ def crashed(what: str, error: BaseException, file: str, origin: str = "") -> Dia
         Severity.ERROR,
         plain(f"{named} failed: {how}"),
         Location(file),
-        help=f"report it to the makers of {makers}{f'; until then --ignore {what}' if is_rule else ''}",
+        help=f"report it to the makers of {makers}{f'; until then --ignore {step}' if is_rule else ''}",
     )
 
 
@@ -254,23 +254,23 @@ def diagnostic(rule: Rule, finding: Finding, file: str, model: str = "") -> Diag
     )
 
 
-def _related(place: Place, file: str, model: str) -> Related:
+def _related(other: Place, file: str, model: str) -> Related:
     """Another place of a finding: an entry is in the linted file, a node or tensor in the model."""
-    if place.pointer is not None:
+    if other.pointer is not None:
         location = Location(
             file,
-            tensor=plain(place.tensor),
-            pointer=place.pointer,
-            line=place.line,
-            column=place.column,
+            tensor=plain(other.tensor),
+            pointer=other.pointer,
+            line=other.line,
+            column=other.column,
         )
-    elif place.node is not None:
-        location = node_place(model, place.node, place.tensor)
+    elif other.node is not None:
+        location = node_place(model, other.node, other.tensor)
     else:
         location = Location(
-            model, "" if place.graph is None else plain(place.graph.path), tensor=plain(place.tensor)
+            model, "" if other.graph is None else plain(other.graph.path), tensor=plain(other.tensor)
         )
-    return Related(plain(place.description, 400), location, place.holds)
+    return Related(plain(other.description, 400), location, other.holds)
 
 
 def node_place(file: str, node: Node, tensor: str = "") -> Location:

@@ -69,7 +69,7 @@ def _unlisted(outcomes: Sequence[FileOutcome]) -> tuple[Unlisted, ...]:
             known = most.get((unlisted.rule, unlisted.severity))
             if known is None or known.count < unlisted.count:
                 most[unlisted.rule, unlisted.severity] = unlisted
-    return tuple(sorted(most.values(), key=lambda item: (item.severity.rank, item.rule)))
+    return tuple(sorted(most.values(), key=lambda finding: (finding.severity.rank, finding.rule)))
 
 
 def _verdict(outcomes: Sequence[FileOutcome], judged_for: str) -> ModelVerdict | None:

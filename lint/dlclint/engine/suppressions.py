@@ -36,11 +36,11 @@ def carried_ignores(model: Model, file: str) -> ModelIgnores:
     """The ignores in the model, for findings on the model itself."""
     ignores: list[Ignore] = []
     flaws: list[Diagnostic] = []
-    for text, place, node in _values(model):
+    for text, location, node in _values(model):
         for line in filter(str.strip, text.splitlines()[:_MOST]):
             match = _LINE.fullmatch(line)
             if match is None:
-                flaws.append(_flaw(file, line, place, node))
+                flaws.append(_flaw(file, line, location, node))
                 continue
             ignores.append(
                 Ignore(
@@ -48,8 +48,8 @@ def carried_ignores(model: Model, file: str) -> ModelIgnores:
                     plain(match["reason"]),
                     node=match["node"] or "*",
                     tensor=match["tensor"] or "*",
-                    carrier=place,
-                    where=f"the metadata of {'the node' if place else 'the model'} ({KEY})",
+                    carrier=location,
+                    where=f"the metadata of {'the node' if location else 'the model'} ({KEY})",
                 )
             )
     return ModelIgnores(tuple(dict.fromkeys(ignores)), tuple(flaws))

@@ -53,11 +53,11 @@ def _order(nodes: Sequence[tuple[Iterable[str], Sequence[str]]]) -> list[int] | 
         for position_of, (read, _) in enumerate(nodes)
     ]
     readers: dict[int, list[int]] = {}
-    for position, found in enumerate(needs):
-        for need in found:
+    for position, needed in enumerate(needs):
+        for need in needed:
             readers.setdefault(need, []).append(position)
-    ready = [index for index, found in enumerate(needs) if not found]
-    left = [len(found) for found in needs]
+    ready = [index for index, needed in enumerate(needs) if not needed]
+    left = [len(needed) for needed in needs]
     for position in ready:  # which grows in the loop
         for reader in readers.get(position, ()):
             left[reader] -= 1

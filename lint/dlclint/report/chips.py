@@ -29,7 +29,7 @@ def _runs(verdict: ModelVerdict) -> str:
     if not verdict.runs:
         return "unknown" if verdict.converts.word == "no" else "on none of the runtimes"
     parts = []
-    for (word, reason), group in groupby(verdict.runs, key=lambda item: (item.word, item.reason)):
+    for (word, reason), group in groupby(verdict.runs, key=lambda answer: (answer.word, answer.reason)):
         names = ", ".join(runtime_answer.runtime for runtime_answer in group)
         parts.append(f"{names} {word if word == 'no' else reason}")
     return "; ".join(parts)

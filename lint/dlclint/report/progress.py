@@ -23,7 +23,7 @@ def with_progress(items: Iterable[Item], total: int) -> Iterator[Item]:
 
 
 @contextmanager
-def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
+def counting(label: str, total: int) -> Iterator[Callable[[], None]]:
     """A function that advances a bar, which disappears at the end; without a terminal it does nothing."""
     if total < 2 or not sys.stderr.isatty():
         yield lambda: None
@@ -33,5 +33,5 @@ def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=total)
+        task = progress.add_task(label, total=total)
         yield lambda: progress.advance(task)

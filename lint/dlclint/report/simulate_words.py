@@ -110,7 +110,7 @@ def worst_name(engine: EngineResult) -> str:
     rows = [(part.sqnr, part, row) for row in engine.outputs for part in row.parts if part.sqnr < row.sqnr]
     if not rows or engine.worst is None:
         return ""
-    value, part, row = min(rows, key=lambda item: item[0])
+    value, part, row = min(rows, key=lambda row: row[0])
     return f"{first_few(part.tensors, len(part.tensors))} in {row.tensor}" if value <= engine.worst else ""
 
 

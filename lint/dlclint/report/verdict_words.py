@@ -40,7 +40,7 @@ def _lines(verdict: ModelVerdict | None) -> list[str]:
 def _grouped(runs: Iterable[RuntimeAnswer]) -> list[str]:
     return [
         f"{_SAID[word]} {', '.join(runtime_answer.runtime for runtime_answer in group)}"
-        for word, group in groupby(sorted(runs, key=_worst), key=lambda item: item.word)
+        for word, group in groupby(sorted(runs, key=_worst), key=lambda answer: answer.word)
     ]
 
 

@@ -43,9 +43,9 @@ class Figure:
     """Its name in messages."""
     piece: Piece | None = None
 
-    def sqnr(self, expected: Mapping[str, Array], found: Mapping[str, Array]) -> float:
+    def sqnr(self, expected: Mapping[str, Array], measured: Mapping[str, Array]) -> float:
         """SQNR in dB, finite."""
-        one, two = expected[self.output], found[self.output]
+        one, two = expected[self.output], measured[self.output]
         error = Error()
         if self.piece is None:
             error.add(one, two)
@@ -71,36 +71,38 @@ class BothEngines:
     def __post_init__(self) -> None:
         self.parts = PieceErrors(self.pieces), PieceErrors(self.pieces)
 
-    def add(self, expected: TensorValues, rounded: TensorValues, found: TensorValues) -> None:
+    def add(self, expected: TensorValues, rounded: TensorValues, on_backend: TensorValues) -> None:
         """Add the float outputs of one sample, and those of the reference engine, and of the backend."""
         for name, values in expected.items():
             if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
                 continue
             of_sample = Error(), Error()
             sums = self.errors.setdefault(name, (Error(), Error()))
-            for error, total, parts, made in zip(of_sample, sums, self.parts, (rounded, found), strict=True):
-                error.add(values, made[name])
+            for error, total, parts, outputs in zip(
+                of_sample, sums, self.parts, (rounded, on_backend), strict=True
+            ):
+                error.add(values, outputs[name])
                 total.take(error)
-                parts.add(name, values, made[name])
+                parts.add(name, values, outputs[name])
             noise = [error.noise + error.odd for error in of_sample]
             wide = abs(noise[0] - noise[1]) / (of_sample[0].signal or 1.0)
             if wide > self._widest:
-                self._widest, self.sample, self.outputs = wide, self._seen, found
+                self._widest, self.sample, self.outputs = wide, self._seen, on_backend
         self._seen += 1
 
     def widest(self) -> Figure | None:
         """The output, or part of one, whose SQNR differs most; None where all are within `PART`."""
-        found: list[tuple[float, Figure]] = []
+        differences: list[tuple[float, Figure]] = []
         for name, (one, two) in self.errors.items():
-            found.append((_apart(one, two), Figure(name, plain(name))))
+            differences.append((_apart(one, two), Figure(name, plain(name))))
             pairs = zip(self.parts[0].parts(name), self.parts[1].parts(name), strict=True)
             for (part, before), (_, after) in pairs:
                 piece = joined_piece(part, self.pieces[name])
                 text = plain(f"{first_few(part.tensors, len(part.tensors))} in {name}")
-                found.append((_apart(before, after), Figure(name, text, piece)))
-        if not found:
+                differences.append((_apart(before, after), Figure(name, text, piece)))
+        if not differences:
             return None
-        wide, figure = max(found, key=lambda item: item[0])
+        wide, figure = max(differences, key=lambda difference: difference[0])
         return figure if wide > PART else None
 
 
@@ -162,7 +164,7 @@ def find_parting(
     seen: TensorValues,
     own: TensorValues,
     measured: Iterable[str],
-    found: TensorValues,
+    outputs: TensorValues,
 ) -> Parting | None:
     """The layer at which an output diverges in one sample; None if it does not in this one.
 
@@ -174,29 +176,31 @@ def find_parting(
         seen: the backend's value of every tensor, or the result of the documented op on its inputs.
         own: the results of the documented ops on the backend's inputs.
         measured: the tensors that were read from the backend.
-        found: the backend's outputs where no other tensor is read.
+        outputs: the backend's outputs where no other tensor is read.
 
     Raises:
         CannotRun: a step does not run.
     """
     known = set(measured) & scheme.activations.keys()
-    placed = [(place, step) for place, step in enumerate(evaluator.network.steps) if step.outputs[0] in known]
+    placed = [
+        (position, step) for position, step in enumerate(evaluator.network.steps) if step.outputs[0] in known
+    ]
     layers = [step for _, step in placed]
-    cuts = [0, *(place + 1 for place, _ in placed)]
+    cuts = [0, *(position + 1 for position, _ in placed)]
     cache: dict[int, float] = {}
 
-    def at(place: int) -> float:
-        if place not in cache:
-            cache[place] = figure.sqnr(exact, _switched(evaluator, scheme, seen, cuts[place]))
-        return cache[place]
+    def at(position: int) -> float:
+        if position not in cache:
+            cache[position] = figure.sqnr(exact, _switched(evaluator, scheme, seen, cuts[position]))
+        return cache[position]
 
     low, high = 0, len(cuts) - 1
     reference, htp = at(low), at(high)
     if not layers or abs(htp - reference) <= PART:
         return None
 
-    def has_parted(place: int) -> bool:
-        return abs(at(place) - htp) < abs(at(place) - reference)
+    def has_parted(position: int) -> bool:
+        return abs(at(position) - htp) < abs(at(position) - reference)
 
     while high - low > 1:
         size = max(1, -(-(high - low) // _PIECES))
@@ -222,7 +226,7 @@ def find_parting(
         float(off.max(initial=0.0)),
         float((off > 0.5).mean()),
         values.size if figure.piece is None else figure.piece.of(values).size,
-        figure.sqnr(exact, found),
+        figure.sqnr(exact, outputs),
     )
 
 
@@ -233,8 +237,8 @@ def _switched(evaluator: Evaluator, scheme: Scheme, seen: TensorValues, start: i
     values: Mapping[str, object] = ChainMap(fresh, seen)
     left = evaluator.uses()
     for step in network.steps[start:]:
-        made = evaluator.quantized_step(step, values, scheme)
-        fresh.update((name, value) for name, value in zip(step.outputs, made, strict=True) if name)
+        results = evaluator.quantized_step(step, values, scheme)
+        fresh.update((name, value) for name, value in zip(step.outputs, results, strict=True) if name)
         evaluator.release(step, fresh, left, network.outputs)
     return {name: evaluator.value(name, values) for name in network.outputs}
 

@@ -42,7 +42,7 @@ class Prepared:
     from_file: frozenset[str] = frozenset()
     """Tensors whose grids come from an override file."""
 
-    def is_given(self, name: str) -> bool:
+    def has_entry(self, name: str) -> bool:
         """Whether the override file has an entry for a tensor, or for one whose grid it has."""
         same = (name, self.shared.get(name, name), self.network.moved.get(name, name))
         return not self.from_file.isdisjoint(same)

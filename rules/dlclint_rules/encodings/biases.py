@@ -41,7 +41,7 @@ class Biased:
     """An op with a bias whose input and weight have grids.
 
     `product` is the scale at which HTP adds the bias, [1] or [channels]: input scale times weight scale.
-    `is_given`: the file gives the weight's scale, which the quantizer computes otherwise. `row` is the entry
+    `has_scale`: the file gives the weight's scale, which the quantizer computes otherwise. `row` is the entry
     in question.
     """
 
@@ -52,7 +52,7 @@ class Biased:
     weight_scale: grid.Floats
     product: grid.Floats
     row: int
-    is_given: bool
+    has_scale: bool
 
 
 def _biased(context: EncodingsContext, computed: bool = False) -> Iterator[Biased]:
@@ -282,7 +282,7 @@ def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
         left = ACCUMULATOR / steps[channel]
         # A model that carries a bias as 32-bit integers has lost the excess already.
         is_cut = bool(context.nodes) and left > 1 - 1e-6
-        own = "" if biased.is_given else " that its own values give it"
+        own = "" if biased.has_scale else " that its own values give it"
         effect = (
             "the bias is stored as the largest 32-bit integer: it was cut when the model was quantized"
             if is_cut
@@ -298,7 +298,7 @@ def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
             "quantize the float model again, with a larger weight scale in this channel"
             if is_cut
             else f"give the channel a weight scale of {floor:.3g} or more"
-            + ("" if biased.is_given else ", with a separate entry"),
+            + ("" if biased.has_scale else ", with a separate entry"),
             biased.node,
             evidence={"channel": channel, "steps": float(steps[channel]), "floor": floor, "channels": beyond},
             related=(
@@ -306,10 +306,10 @@ def bias_saturates(context: EncodingsContext) -> Iterator[Finding]:
                 *_factors(context, biased)[:1],
             ),
             fix=rescaled(context, row, raised, f"raise the weight scale to {floor:.3g} where it is smaller")
-            if biased.is_given
+            if biased.has_scale
             else None,
         )
-        if not biased.is_given:
+        if not biased.has_scale:
             return at(context, row, (), unplaced)
         element = int(document.tensors.first[row]) + (channel if int(document.tensors.count[row]) > 1 else 0)
         return at(context, row, document.field_path(element, "scale"), unplaced)

@@ -106,10 +106,10 @@ def _wide(context: EncodingsContext) -> Iterator[_Wide]:
     for weight in view.weights.converted():
         if weight.name in rows:
             uses.setdefault(weight.name, []).append(weight)
-    found = [each for name, weights in uses.items() if (each := _judged(context, rows[name], weights))]
-    if found:
+    wasted = [each for name, weights in uses.items() if (each := _judged(context, rows[name], weights))]
+    if wasted:
         kept = _keeping_biases(context)
-        yield from (each for each in found if context.document.tensors.names[each.row] not in kept)
+        yield from (each for each in wasted if context.document.tensors.names[each.row] not in kept)
 
 
 def _judged(context: EncodingsContext, row: int, uses: list[ConvertedWeight]) -> _Wide | None:

@@ -324,10 +324,12 @@ def _sum_finding(
     )
 
 
-def _overflow(what: str, rows: list[tuple[Node, str, float]], confidence: Confidence, help: str) -> Finding:
+def _overflow(
+    subject: str, rows: list[tuple[Node, str, float]], confidence: Confidence, help: str
+) -> Finding:
     node, name, extreme = rows[0]
     return Finding(
-        f"{what}{'s' * (len(rows) > 1)}; worst {short(name)}: {extreme:.4g}"
+        f"{subject}{'s' * (len(rows) > 1)}; worst {short(name)}: {extreme:.4g}"
         f"{others((f'{short(n)} {v:.4g}' for _, n, v in rows[1:]), len(rows))}",
         Severity.WARNING,
         Source("IEEE 754 binary16", "largest finite number"),

@@ -33,7 +33,7 @@ def others(texts: Iterable[str], total: int) -> str:
 
 
 def in_weights(
-    what: str,
+    subject: str,
     worst: str,
     rows: list[tuple[ConvertedWeight, float]],
     total: int,
@@ -41,12 +41,14 @@ def in_weights(
     noun: str = "weight",
     rest: str = "",
 ) -> str:
-    """`<what> in 3 of 52 <noun>s <rest>; worst 'w': <worst>; then 'v' 1.2 dB and 1 more`.
+    """`<subject> in 3 of 52 <noun>s <rest>; worst 'w': <worst>; then 'v' 1.2 dB and 1 more`.
 
     `rows` are the weights with their number, the worst first; `spelled` formats that of the others.
     """
     named = (f"{short(weight.name)} {spelled.format(number)}" for weight, number in rows[1:])
-    head = f"{what} in {len(rows)} of {counted(total, noun, rest)}; worst {short(rows[0][0].name)}: {worst}"
+    head = (
+        f"{subject} in {len(rows)} of {counted(total, noun, rest)}; worst {short(rows[0][0].name)}: {worst}"
+    )
     return head + others(named, len(rows))
 
 

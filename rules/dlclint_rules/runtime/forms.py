@@ -224,7 +224,7 @@ def _equation(node: Node) -> Iterator[Finding]:
         return
     equation = "".join(written.split())
     letters = dict.fromkeys(letter for letter in equation if letter.isalpha())
-    renamed = {letter: chr(ord("a") + place) for place, letter in enumerate(letters)}
+    renamed = {letter: chr(ord("a") + position) for position, letter in enumerate(letters)}
     if "".join(renamed.get(letter, letter) for letter in equation) in htp_forms().refused_equations:
         yield Finding(
             f"Einsum {equation!r} sums nothing; ONNX Runtime's provider makes a MatMul of it, which HTP"

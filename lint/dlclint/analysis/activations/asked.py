@@ -15,7 +15,7 @@ Found = TypeVar("Found")
 
 
 class OnDemand(Mapping[str, Found]):
-    """What `visit` puts into `found` for each of the nodes, in their order; by the tensor's name.
+    """What `visit` puts into `results` for each of the nodes, in their order; by the tensor's name.
 
     `needs` names the tensors on which a node's own depends. Nodes that no request depends on are not visited,
     unless the graph is not sorted: then all are, in their order.
@@ -26,12 +26,12 @@ class OnDemand(Mapping[str, Found]):
         nodes: Sequence[Node],
         visit: Callable[[Node], None],
         needs: Callable[[Node], Iterable[str]],
-        found: MutableMapping[str, Found],
+        results: MutableMapping[str, Found],
     ) -> None:
         self._nodes = nodes
         self._visit = visit
         self._needs = needs
-        self._found = found
+        self._found = results
         self._makers: dict[str, int] = {}
         """The node that produces a tensor, until it has been visited."""
         if not self._order():

@@ -98,7 +98,7 @@ def _function_of(seed: Node, source: str, layer: str) -> Computed | None:
     pending, done, last = list(graph.consumers(source)), set[int](), 0
     with np.errstate(all="ignore"):
         while pending and last < _REGION:
-            node = min(pending, key=lambda item: item.index)
+            node = min(pending, key=lambda candidate: candidate.index)
             pending.remove(node)
             if node.graph is not graph or node.index in done or not _is_simple(node):
                 continue

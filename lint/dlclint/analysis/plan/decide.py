@@ -84,7 +84,7 @@ def make_plan(view: ModelView, asked: PlanRequest) -> Plan:
     spectra = [each for each in find_spectra(view) if not _is_float(view, each)] if choice.quantize else []
     in_float = _kept_float(view, spectra)
     if choice.quantize:
-        lost = {str(item.evidence["output"]) for item in advice if item.topic is Topic.ONE_GRID}
+        lost = {str(row.evidence["output"]) for row in advice if row.topic is Topic.ONE_GRID}
         lost.difference_update(wide if asked.overrides else ())
         advice.insert(0, output_risk(view, choice, layers, lost, spectra))
     if in_float and not asked.overrides:
@@ -121,19 +121,19 @@ def make_plan(view: ModelView, asked: PlanRequest) -> Plan:
 
 def _held_notes(view: ModelView, weights: list[str]) -> list[str]:
     """What the override file settles, a sentence each."""
-    found = []
+    notes = []
     activations = [name for name, _ in carried(view)]
-    for noun, names, what in (
+    for noun, names, source in (
         ("weight", weights, "width and grid from"),
         ("activation", activations, "an entry in"),
     ):
         held = sum(name in view.encodings for name in names)
         if held:
-            found.append(
-                f"{held} of {counted(len(names), noun)} {'has' if held == 1 else 'have'} {what} the override"
-                " file; the settings are for the others"
+            notes.append(
+                f"{held} of {counted(len(names), noun)} {'has' if held == 1 else 'have'} {source}"
+                " the override file; the settings are for the others"
             )
-    return found
+    return notes
 
 
 def _kept(view: ModelView, runtime: Runtime, why: str, asked: PlanRequest) -> Plan:
@@ -307,7 +307,7 @@ def _activations(
 ) -> tuple[Choice, Advice, tuple[str, ...]]:
     """The width of activations, and which of them get 16 bits only by an override file."""
     reason, numbers, known = _figures_of_activations(view, narrow)
-    fixed_width = _given_width(asked.settled) or _held_width(view)
+    fixed_width = _set_width(asked.settled) or _held_width(view)
     if fixed_width is not None:
         width, said = fixed_width
         reason = "; ".join(filter(None, (said, reason)))
@@ -336,7 +336,7 @@ def _activations(
     return choice, Advice(Topic.ACTIVATIONS, "8 bits, 16 for those few", reason, numbers), wide
 
 
-def _given_width(settled: Settled) -> tuple[int, str] | None:
+def _set_width(settled: Settled) -> tuple[int, str] | None:
     """The width of activations that was given or follows from what was given, and how to explain it."""
     if "act_bitwidth" in settled:
         return settled["act_bitwidth"], "given (--act-bitwidth)"

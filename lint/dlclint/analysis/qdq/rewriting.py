@@ -169,13 +169,13 @@ def _tidy(proto: onnx.ModelProto, model: Model, changes: Changes) -> None:
 def _drop(graph: onnx.GraphProto, names: set[str]) -> set[str]:
     """Drop what is stored under these names; returns its inputs, and the names themselves."""
     gone: set[str] = set()
-    for items in (graph.initializer, graph.input):
-        for index in reversed(range(len(items))):
-            item = items[index]
-            stored = isinstance(item, onnx.TensorProto) or item.name in gone
-            if item.name in names and stored:
-                gone.add(item.name)
-                del items[index]
+    for protos in (graph.initializer, graph.input):
+        for index in reversed(range(len(protos))):
+            proto = protos[index]
+            stored = isinstance(proto, onnx.TensorProto) or proto.name in gone
+            if proto.name in names and stored:
+                gone.add(proto.name)
+                del protos[index]
     for index in reversed(range(len(graph.node))):
         node = graph.node[index]
         if node.op_type in ("Constant", "Identity") and node.output[0] in names:

@@ -209,8 +209,8 @@ class Rounds:
             for collected, _, _ in chosen:
                 self.refused[_key(collected)] = f"its result would not be sound{together}: {problem}"
             return True
-        made = {keys[number] for number in attempt.applied}
-        applied = [each for each in chosen if id(each[2]) in made]
+        applied_keys = {keys[number] for number in attempt.applied}
+        applied = [each for each in chosen if id(each[2]) in applied_keys]
         for collected, fix, edits in applied:
             shown = tuple(map(self.file.shown, edits))
             rule, location = collected.shown.rule, collected.shown.location

@@ -42,7 +42,7 @@ def _answer(answer: Answer) -> Text:
 def _runs(verdict: ModelVerdict) -> list[Text]:
     """One line for all runtimes with the same answer."""
     lines = [] if verdict.runs else [Text("unknown: it does not convert")]
-    for (word, reason), group in groupby(verdict.runs, key=lambda item: (item.word, item.reason)):
+    for (word, reason), group in groupby(verdict.runs, key=lambda answer: (answer.word, answer.reason)):
         names = ", ".join(runtime_answer.runtime for runtime_answer in group)
         shown = reason if word != "no" else f"no: {reason}"
         lines.append(Text.assemble(f"{names}: ", (shown, _STYLE.get(word, ""))))

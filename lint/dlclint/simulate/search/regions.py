@@ -121,7 +121,7 @@ def order(
         worst = max(range(len(total)), key=lambda position: total[position])
         best, closed = max(
             ((ends, _closed(ends, chosen, near)) for ends in candidates),
-            key=lambda item: _worth(item[1], worst) / sum(sizes[end] for end in item[0]),
+            key=lambda pair: _worth(pair[1], worst) / sum(sizes[end] for end in pair[0]),
         )
         chosen.update(best)
         steps.append(best)

@@ -212,7 +212,7 @@ class SearchState:
             for step in network.steps
             for position, name in enumerate(step.inputs)
             if name in params and what(step, position, network) is Role.WEIGHT
-            if not self.prepared.is_given(name)
+            if not self.prepared.has_entry(name)
         ]
 
     def _with_params(self, settings: Settings) -> Scheme:
@@ -243,7 +243,7 @@ class SearchState:
         other = assign(prepared.network, binned, settings, prepared.shared)
         scheme = self.scheme.copy()
         for name, grid in scheme.activations.items():
-            if not grid.fixed and name in other.activations and not prepared.is_given(name):
+            if not grid.fixed and name in other.activations and not prepared.has_entry(name):
                 scheme.activations[name] = other.activations[name].at(grid.bitwidth)
         self._try("activation ranges", "ranges of activations searched (enhanced)", scheme, settings, 0)
 
