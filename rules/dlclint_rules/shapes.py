@@ -274,12 +274,12 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
     """A tensor has more than five dimensions.
 
     Why: HTP refuses it ("has incorrect Rank 6"); no row of the layer table mentions more than five
-    dimensions. ONNX Runtime's provider for HTP merges two forms: Gather, Transpose, Reshape, and Reshape,
-    Transpose, Reshape if a dimension of 1 stays in its place, which it drops. Of the permutations 0 1 3 5 2 4
-    and 0 3 5 1 2 4 it merges only a space to depth, [n,c,h*a,w*b] to [n,c*a*b,h,w], unless the data come from
-    an op such as Conv, which it turns to channels last. Nodes that read the six dimensions and fold, such as
-    a Shape, do not count. No document says whether the converter merges these forms. A chain that may be
-    merged has one finding, at its first node.
+    dimensions. ONNX Runtime's provider for HTP merges two forms: Gather, Transpose, Reshape if the Gather
+    reads each place once, and Reshape, Transpose, Reshape if a dimension of 1 stays in its place, which it
+    drops. Of the permutations 0 1 3 5 2 4 and 0 3 5 1 2 4 it merges only a space to depth, [n,c,h*a,w*b] to
+    [n,c*a*b,h,w], unless the data come from an op such as Conv, which it turns to channels last. Nodes that
+    read the six dimensions and fold, such as a Shape, do not count. No document says whether the converter
+    merges these forms. A chain that may be merged has one finding, at its first node.
     What to do: merge dimensions before the op, or split the transpose that needs six.
     """
     on_htp = Runtime.HTP in context.target.chosen
@@ -347,7 +347,19 @@ def _merged(context: ModelContext, graph: Graph, tensor: str) -> tuple[Node, ...
     in_place = any(size == 1 for axis, size in enumerate(sizes) if order[axis : axis + 1] == [axis])
     if order in _SPACE_TO_DEPTH and not _is_turned(graph, first.input(0)):
         in_place = _is_space_to_depth(graph, first.input(0), sizes, chain[-1].outputs[0])
-    return tuple(chain) if low and (first.op_type == "Gather" or in_place) else ()
+    if first.op_type == "Gather":
+        in_place = _takes_each_once(first)
+    return tuple(chain) if low and in_place else ()
+
+
+def _takes_each_once(gather: Node) -> bool:
+    """Whether a Gather reads, or may read, each place of its axis once: an unfold without overlaps does."""
+    stored = gather.graph.model.values.whole(gather.graph, gather.input(1))
+    before = gather.graph.type_of(gather.input(0))
+    if stored is None or before is None or before.shape is None:
+        return True
+    size = before.shape[gather.attribute("axis", 0)]
+    return sorted(stored.reshape(-1).tolist()) == list(range(size if isinstance(size, int) else 0))
 
 
 def _is_turned(graph: Graph, tensor: str) -> bool:
