@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 from dlclint.analysis.lengths import sizing_inputs
+from dlclint.analysis.matching.terms import LONGEST, maker_behind
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted, first_few
 from dlclint.model.contradictions import operand_texts
 from dlclint.model.dimensions import NOTHING
@@ -284,11 +286,12 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
     """
     on_htp = Runtime.HTP in context.target.chosen
     told: set[tuple[str, int]] = set()
+    turned = cache(_turned)
     for node in context.view.nodes():
         for name in (*node.outputs, *node.inputs):
             rank = max(node.graph.ranks(name), default=0) if name else 0
             if rank > 5:
-                chain = _merged(context, node.graph, name)
+                chain = _merged(context, node.graph, name, turned)
                 if node.key not in told:
                     told |= {each.key for each in chain}
                     ops = ", ".join(each.op_type for each in chain if each.op_type != "Identity")
@@ -317,16 +320,13 @@ def _without_six(graph: Graph, tensor: str) -> str:
     return "merge dimensions so that no tensor has more than five"
 
 
-def _merged(context: ModelContext, graph: Graph, tensor: str) -> tuple[Node, ...]:
+def _merged(
+    context: ModelContext, graph: Graph, tensor: str, turned: Callable[[Graph], frozenset[str]]
+) -> tuple[Node, ...]:
     """The nodes of a chain with a tensor of six dimensions, where the provider for HTP merges it."""
-    second = graph.producer(tensor)
-    turned = False
-    while second is not None and (
-        second.op_type == "Identity" or (second.op_type == "Transpose" and not turned)
-    ):
-        turned |= second.op_type == "Transpose"
-        second = graph.producer(second.input(0))
-    first = second
+    first = maker_behind(graph, tensor, ("Identity",))
+    if first is not None and first.op_type == "Transpose":
+        first = maker_behind(graph, first.input(0), ("Identity",))
     if first is None or first.op_type not in ("Reshape", "Gather") or graph.rank(first.outputs[0]) != 6:
         return ()
     chain = [first]
@@ -335,6 +335,8 @@ def _merged(context: ModelContext, graph: Graph, tensor: str) -> tuple[Node, ...
             output = chain[-1].outputs[0]
             readers = _real_readers(context, graph, output)
             if output in graph.outputs or len(readers) != 1 or readers[0].op_type not in (op, "Identity"):
+                return ()
+            if len(chain) > LONGEST:  # an invalid model may have a cycle
                 return ()
             chain.append(readers[0])
             if readers[0].op_type == op:
@@ -345,7 +347,7 @@ def _merged(context: ModelContext, graph: Graph, tensor: str) -> tuple[Node, ...
     sizes = () if known is None or known.shape is None else known.shape
     order = next((node.attribute("perm") for node in chain if node.op_type == "Transpose"), None) or []
     in_place = any(size == 1 for axis, size in enumerate(sizes) if order[axis : axis + 1] == [axis])
-    if order in _SPACE_TO_DEPTH and not _is_turned(graph, first.input(0)):
+    if order in _SPACE_TO_DEPTH and first.input(0) not in turned(graph):
         in_place = _is_space_to_depth(graph, first.input(0), sizes, chain[-1].outputs[0])
     if first.op_type == "Gather":
         in_place = _takes_each_once(first)
@@ -362,20 +364,16 @@ def _takes_each_once(gather: Node) -> bool:
     return sorted(stored.reshape(-1).tolist()) == list(range(size if isinstance(size, int) else 0))
 
 
-def _is_turned(graph: Graph, tensor: str) -> bool:
-    """Whether elementwise ops lead to a tensor from an op that the provider turns to channels last."""
-    open_tensors, seen = [tensor], {tensor}
-    while open_tensors:
-        producer = graph.producer(open_tensors.pop())
-        if producer is None or producer.domain:
-            continue
-        if producer.op_type in LAYOUT_SENSITIVE:
-            return True
-        if producer.op_type in ELEMENTWISE:
-            fresh = set(producer.inputs) - seen
-            open_tensors += fresh
-            seen |= fresh
-    return False
+def _turned(graph: Graph) -> frozenset[str]:
+    """The tensors to which elementwise ops lead from an op that the provider turns to channels last."""
+    tensors: set[str] = set()
+    for node in graph.in_order:
+        if not node.domain and (
+            node.op_type in LAYOUT_SENSITIVE
+            or (node.op_type in ELEMENTWISE and not tensors.isdisjoint(node.inputs))
+        ):
+            tensors.update(filter(None, node.outputs))
+    return frozenset(tensors)
 
 
 def _is_space_to_depth(graph: Graph, before: str, sizes: tuple[Dim, ...], after: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dlclint.analysis.matching.terms import maker_behind
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import JOIN_AXES, MATRICES, RESHAPES, SHARES, UNCHANGED
 from dlclint.simulate.measuring import Scores
@@ -65,9 +66,7 @@ def _squashed(graph: Graph, name: str) -> tuple[int, bool] | None:
 def _written_out(graph: Graph, node: Node) -> int | None:
     """The axis of a Softmax that is written as Exp(x) over its sum; None for any other division."""
     above = graph.producer(node.input(0))
-    below = graph.producer(node.input(1))
-    while below is not None and below.op_type in (*_PASSING, "Expand"):
-        below = graph.producer(below.input(0))
+    below = maker_behind(graph, node.input(1), (*_PASSING, "Expand"))
     if above is None or below is None or (above.op_type, below.op_type) != ("Exp", "ReduceSum"):
         return None
     if below.input(0) != node.input(0):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, verdict_on
+from dlclint.analysis.matching.terms import maker_behind
 from dlclint.analysis.norms import summed_axes
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.model.graph import Node
@@ -93,11 +94,7 @@ def _not_quantized(context: ModelContext, node: Node) -> Iterator[Finding]:
     kind, maker = element_name(graph.type_of(tensor)), graph.producer(tensor)
     if maker is None or kind not in ("uint8", "int8") or is_static(graph, tensor, context.view.folded):
         return
-    origin: Node | None = maker
-    passed: set[tuple[str, int]] = set()
-    while origin is not None and origin.op_type in MOVES_ONE and origin.key not in passed:
-        passed.add(origin.key)  # a broken model may have a cycle
-        origin = graph.producer(origin.input(0))
+    origin = maker_behind(graph, tensor, MOVES_ONE)
     if origin is not None and origin.op_type in QUANTIZERS:
         return
     yield Finding(

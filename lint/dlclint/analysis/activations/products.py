@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dlclint.analysis.activations.estimate import Basis, Estimate, normal
-from dlclint.analysis.folding import NodeKey
+from dlclint.analysis.matching.terms import maker_behind
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import UNCHANGED
 
@@ -41,11 +41,7 @@ def through_product(node: Node, estimates: Mapping[str, Estimate]) -> Estimate |
 def _is_shares(node: Node) -> bool:
     """Whether the left factor is a Softmax along the summed axis."""
     graph = node.graph
-    producer = graph.producer(node.input(0))
-    passed: set[NodeKey] = set()
-    while producer is not None and producer.op_type in _PASSED and producer.key not in passed:
-        passed.add(producer.key)
-        producer = graph.producer(producer.input(0))
+    producer = maker_behind(graph, node.input(0), _PASSED)
     if producer is None or producer.op_type != "Softmax" or producer.domain:
         return False
     rank = graph.rank(producer.input(0))

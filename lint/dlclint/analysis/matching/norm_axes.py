@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dlclint.analysis.matching.terms import is_near, scalar, squared
+from dlclint.analysis.matching.terms import is_near, maker_behind, scalar, squared
 from dlclint.model.op_facts import FACTORS
 from dlclint_schemas.record import record
 
@@ -98,9 +98,7 @@ def normalized_after_factor(node: Node) -> str:
     with its operands in this order.
     """
     graph = node.graph
-    inner = graph.producer(node.input(1))
-    while inner is not None and inner.op_type == "Cast" and not inner.domain:
-        inner = graph.producer(inner.input(0))
+    inner = maker_behind(graph, node.input(1), ("Cast",))
     if inner is None or inner.domain or inner.op_type != "Mul" or graph.producer(inner.input(1)) is None:
         return ""
     mean, _ = mean_under_root(inner, inner.input(1))

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from dlclint.model.graph import Graph, Node
 
 
+LONGEST = 64
+"""The longest chain of nodes that change nothing to be followed, so that the cost of all chains is linear."""
+
+
 def scalar(graph: Graph, tensor: str) -> float | None:
     """The only number of a tensor, where it is stored or follows from the model."""
     value = graph.small_value(tensor, limit=1)
@@ -67,6 +71,19 @@ def sole_reader(graph: Graph, tensor: str, folded: Container[NodeKey] = ()) -> N
         return None
     readers = [node for node in graph.consumers(tensor) if node.key not in folded]
     return readers[0] if len(readers) == 1 and readers[0].graph is graph else None
+
+
+def maker_behind(graph: Graph, tensor: str, ops: Container[str]) -> Node | None:
+    """The node that makes a tensor, behind nodes of the given ops of ONNX's domain, along first inputs.
+
+    None where nothing makes it, and behind more than `LONGEST` such nodes: they may form a cycle.
+    """
+    maker = graph.producer(tensor)
+    for _ in range(LONGEST):
+        if maker is None or maker.domain or maker.op_type not in ops:
+            return maker
+        maker = graph.producer(maker.input(0))
+    return None
 
 
 def clip_bounds(node: Node) -> tuple[float | None, float | None]:
