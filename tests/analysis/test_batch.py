@@ -12,6 +12,7 @@ from onnx import numpy_helper, parser
 from onnx.reference import ReferenceEvaluator
 
 from dlclint.analysis.batch import Batch, Meaning, is_time
+from dlclint.cli.main import main
 from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Model
 from dlclint.model.inference import infer, refine
@@ -217,3 +218,20 @@ def test_states_picked_one_by_one_are_not_a_batch() -> None:
 def test_a_symbol_is_followed_from_wherever_it_stands() -> None:
     body = "a = Softmax<axis = 1>(h) y = Relu(x)"
     assert Batch(model_of(body, "float[N,6] x, float[2,N] h")).meaning("x") is MIXED
+
+
+@pytest.mark.parametrize("constant", ["value_floats = [1.0, 2.0]", "value = float[0] z {}"])
+def test_a_constant_of_another_rank_than_declared(
+    constant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As damaged files have them; the batch is found all the same."""
+    path = tmp_path / "m.onnxtxt"
+    path.write_text(
+        '<ir_version: 8, opset_import: ["" : 13]>'
+        " g (float[N,4,2,2,2] x) => (float[N,4,2,2,2] y) <float[4,4,2,2,2] c>"
+        f" {{ c = Constant <{constant}> () a = Add (x, c) y = Relu (a) }}"
+    )
+    assert main(["check", "--isolated", "--no-cache", "--format", "concise", str(path)]) == 1
+    said = capsys.readouterr().out
+    assert "batch/symbolic" in said
+    assert "engine/crashed-rule" not in said

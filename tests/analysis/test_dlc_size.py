@@ -169,3 +169,10 @@ def test_a_batch_normalization_is_folded_only_right_after_a_convolution(
     )
     view = view_of(body, "float[1,2,8] x", constants, tmp_path)
     assert {name for _, name in parameters(view)} == kept
+
+
+def test_the_first_reader_decides_unless_only_a_later_one_has_a_weight(tmp_path: Path) -> None:
+    body = "a = Gemm (x, w, b) c = MatMul (a, w) y = Add (c, b)"
+    view = view_of(body, "float[2,2] x", "float[2,2] w = {1, 2, 3, 4}, float[2] b = {1, 2}", tmp_path)
+    known = {name: (p.is_weight, p.is_bias, p.axis) for (_, name), p in parameters(view).items()}
+    assert known == {"w": (True, False, 1), "b": (False, True, None)}

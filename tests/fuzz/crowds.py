@@ -12,6 +12,8 @@ from onnx import TensorProto, helper
 from .structure import single, sizes
 
 PIECES = 16
+_TIED = ("Identity", "Cast", "Reshape", "Transpose", "Relu", "Mul", "Add", "Concat", "Unsqueeze", "Dropout")
+_OF_ONE = ("Identity", "Cast", "Transpose", "Relu")
 _DECLARED = (1, 1, 1, 7, 6, 9, 10, 2, 3)
 
 
@@ -32,6 +34,9 @@ def crowd(random: random.Random) -> bytes:
     version = random.choice((7, 9, 11, 13, 13, 17, 17, 18, 20, 22, 24, 26))
     graph = onnx.GraphProto(name="crowd")
     written: list[str] = []
+    if random.random() < 0.3:
+        _tie(graph, random)
+        written.extend(name for node in graph.node for name in node.output)
     for piece in range(PIECES):
         part = onnx.ModelProto.FromString(single(random.choice(_schemas_at(version)), random)).graph
         for node in part.node:
@@ -48,6 +53,8 @@ def crowd(random: random.Random) -> bytes:
         graph.initializer.extend(part.initializer)
         graph.input.extend(part.input)
     for name in written:
+        if any(value.name == name for value in graph.value_info):
+            continue
         draw = random.random()
         if draw < 0.4:
             shape = sizes(random) if random.random() < 0.7 else None
@@ -57,3 +64,19 @@ def crowd(random: random.Random) -> bytes:
             graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)], ir_version=8)
     return bytes(model.SerializeToString())
+
+
+def _tie(graph: onnx.GraphProto, random: random.Random) -> None:
+    """Add a cycle of one to three nodes that mostly pass on what they read, at a size that is declared."""
+    names = [f"tied_{index}" for index in range(random.randrange(1, 4))]
+    dims = [random.choice((1, 2, 4)) for _ in range(random.choice((1, 2, 3, 4, 6, 6)))]
+    for index, name in enumerate(names):
+        op = random.choice(_TIED)
+        others = [random.choice(("", *names)) for _ in range(random.randrange(3))]
+        inputs = [names[index - 1], *(others if op not in _OF_ONE else ())]
+        if random.random() < 0.3:
+            inputs.reverse()
+        attributes = {"Cast": {"to": TensorProto.FLOAT}, "Concat": {"axis": 0}}.get(op, {})
+        graph.node.append(helper.make_node(op, inputs, [name], name, **attributes))
+        if random.random() < 0.9:
+            graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, dims))

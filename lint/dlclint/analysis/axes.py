@@ -116,8 +116,9 @@ def _differs(graph: Graph, name: str, position: int, depth: int = _DEPTH) -> boo
     if len(kind.shape) < -position or kind.shape[position] in (0, 1):
         return False
     stored = graph.small_value(name)
-    if stored is not None:
-        return bool((stored != np.take(stored, [0], position)).any())
+    if stored is not None:  # its shape may contradict the declared one
+        several = stored.ndim >= -position and stored.shape[position] > 1
+        return several and bool((stored != np.take(stored, [0], position)).any())
     node = graph.producer(name)
     if node is None or node.domain or not depth or node.op_type == "Constant":
         return True
