@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -378,3 +379,28 @@ def test_rules_on_neighbors_look_through_and_offer_no_fix(tmp_path: Path) -> Non
     assert findings["htp/unfused-activation"].location.node == "elu"
     assert "each can run inside the convolution before it" in findings["htp/prelu"].message
     assert findings["htp/prelu"].fix is None
+
+
+def test_copies_and_constants_that_only_the_quantization_read_are_dropped(tmp_path: Path) -> None:
+    """Along whole chains; a copy without an output, as damaged files have it, stays."""
+    names = [f"t{index}" for index in range(5)]
+    copies = " ".join(f"{name} = Identity({before})" for before, name in itertools.pairwise(["t", *names]))
+    body = f"""g (float[1,4] x) => (float[1,4] y) <{S}, float t = {{0.05}}> {{
+      {copies} q = QuantizeLinear(x, {names[-1]}, z) d = DequantizeLinear(q, {names[-1]}, z) y = Relu(d) }}"""
+    path = saved(tmp_path, body)
+    model = onnx.load(path)
+    model.graph.node.append(onnx.NodeProto(op_type="Identity", input=["y"]))
+    onnx.save(model, path)
+    graph = lift_model(path).draft.proto.graph
+    assert [node.op_type for node in graph.node] == ["Relu", "Identity"]
+    assert [tensor.name for tensor in graph.initializer] == ["s"]  # nothing read it before either
+
+
+@pytest.mark.parametrize("zero", ['string z = {"a"}', "float z = {0}", "bool z = {0}", "int64 z = {0}"])
+def test_a_zero_point_of_a_type_that_holds_no_quantized_numbers(zero: str, tmp_path: Path) -> None:
+    """As damaged files have them: the quantization stays."""
+    body = f"""g (float[1,4] x) => (float[1,4] y) <float s = {{0.05}}, {zero}> {{
+      q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) y = Relu(d) }}"""
+    lifted = lift_model(saved(tmp_path, body))
+    assert len(lifted.kept) == 2
+    assert not lifted.encoded

@@ -15,9 +15,16 @@ import onnx
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import is_qdq
 from dlclint.model.tensors import Array, Tensor, Unavailable
+from dlclint.model.types import is_float
 from dlclint_schemas.record import record
 
 _KINDS = onnx.TensorProto.DataType
+_STORED = frozenset(
+    value
+    for name, value in _KINDS.items()
+    if name.startswith(("INT", "UINT", "FLOAT8", "FLOAT4")) and not name.endswith("64")
+)
+"""The types of quantized tensors; damaged files have others."""
 
 
 def is_quantize(node: Node) -> bool:
@@ -85,8 +92,8 @@ def quantization(node: Node) -> Quantization | None:
     if (
         values is None
         or not np.isfinite(values).all()
-        or kind not in _KINDS.values()
-        or not kind
+        or kind not in _STORED
+        or not is_float(result)
         or (node.input(2) and point is None)
     ):
         return None

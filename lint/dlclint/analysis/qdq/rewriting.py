@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -152,12 +153,12 @@ def _tidy(proto: onnx.ModelProto, model: Model, changes: Changes) -> None:
         if node.key in changes.gone
         for name in node.inputs
     }
-    while True:
-        read = set(_read(proto.graph))
-        dropped = [_drop(graph, loose - read) for graph in graphs_below(proto.graph)]
-        if not any(dropped):
-            break
-        loose.update(*dropped)
+    reads = Counter(_read(proto.graph))
+    graphs = [*graphs_below(proto.graph)][::-1]
+    while sum(_drop_nodes(graph, loose, reads) for graph in graphs):
+        pass  # sorted nodes go in the first round
+    for graph in graphs:
+        _drop_stored(graph, {name for name in loose if not reads[name]})
     domains = {node.domain for graph in graphs_below(proto.graph) for node in graph.node}
     domains |= {node.domain for function in proto.functions for node in function.node}
     kept = [opset for opset in proto.opset_import if opset.domain != MICROSOFT or opset.domain in domains]
@@ -166,22 +167,27 @@ def _tidy(proto: onnx.ModelProto, model: Model, changes: Changes) -> None:
     proto.opset_import.extend(kept)
 
 
-def _drop(graph: onnx.GraphProto, names: set[str]) -> set[str]:
-    """Drop what is stored under these names; returns its inputs, and the names themselves."""
-    gone: set[str] = set()
+def _drop_nodes(graph: onnx.GraphProto, loose: set[str], reads: Counter[str]) -> bool:
+    """Drop constants and copies that are loose and not read, the last first: what they read follows."""
+    before = len(graph.node)
+    for index in reversed(range(before)):
+        node = graph.node[index]
+        if node.op_type in ("Constant", "Identity") and node.output:
+            name = node.output[0]
+            if name in loose and not reads[name]:
+                loose.update(node.input)
+                reads.subtract(node.input)
+                del graph.node[index]
+    return len(graph.node) < before
+
+
+def _drop_stored(graph: onnx.GraphProto, names: set[str]) -> None:
+    """Drop what is stored under these names, and the inputs that declare it."""
+    stored = {tensor.name for tensor in graph.initializer} & names
     for protos in (graph.initializer, graph.input):
         for index in reversed(range(len(protos))):
-            proto = protos[index]
-            stored = isinstance(proto, onnx.TensorProto) or proto.name in gone
-            if proto.name in names and stored:
-                gone.add(proto.name)
+            if protos[index].name in stored:
                 del protos[index]
-    for index in reversed(range(len(graph.node))):
-        node = graph.node[index]
-        if node.op_type in ("Constant", "Identity") and node.output[0] in names:
-            gone.update(node.input, node.output)
-            del graph.node[index]
-    return gone
 
 
 def _read(graph: onnx.GraphProto) -> Iterator[str]:
