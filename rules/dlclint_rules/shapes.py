@@ -358,10 +358,13 @@ def _takes_each_once(gather: Node) -> bool:
     """Whether a Gather reads, or may read, each place of its axis once: an unfold without overlaps does."""
     stored = gather.graph.model.values.whole(gather.graph, gather.input(1))
     before = gather.graph.type_of(gather.input(0))
-    if stored is None or before is None or before.shape is None:
+    axis = gather.attribute("axis", 0)
+    if stored is None or before is None or before.shape is None or axis is None:
         return True
-    size = before.shape[gather.attribute("axis", 0)]
-    return sorted(stored.reshape(-1).tolist()) == list(range(size if isinstance(size, int) else 0))
+    size = next(iter(before.shape[axis:]), None)
+    if size != stored.size or stored.dtype.kind not in "iu":
+        return False
+    return sorted(stored.reshape(-1) % max(1, stored.size)) == list(range(stored.size))
 
 
 def _turned(graph: Graph) -> frozenset[str]:
