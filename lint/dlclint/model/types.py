@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from dlclint_schemas.record import record
 
 Dim = int | str | None
 """A size, a symbol, or unknown."""
+_MOST = (1 << 63) - 1
 
 _FLOATS = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
@@ -60,11 +62,15 @@ class TensorType:
 
     @property
     def static_shape(self) -> tuple[int, ...] | None:
-        """The shape if every dimension is a known size."""
+        """The shape if every dimension is a known size, and no more elements than 64 bits can count.
+
+        Damaged files declare more, of which no float holds the number.
+        """
         if self.shape is None:
             return None
         sizes = tuple(dim for dim in self.shape if isinstance(dim, int))
-        return sizes if len(sizes) == len(self.shape) else None
+        is_possible = abs(math.prod(filter(None, sizes))) <= _MOST
+        return sizes if is_possible and len(sizes) == len(self.shape) else None
 
     @property
     def element(self) -> str:
