@@ -41,17 +41,26 @@ def graph_inputs(context: ModelContext) -> Iterator[tuple[str, TensorType]]:
 def sizes_option(context: ModelContext) -> str:
     """The options that give every open input its sizes: 1 for a batch, ? where the user must fill it in."""
     graph, batch = context.view.model.graph, context.view.batch
-    options = []
+    dims_of: dict[str, tuple[Dim, ...]] = {}
     for name in context.view.lengths.open_inputs:
         tensor_type = graph.type_of(name)
-        dims = (None,) if tensor_type is None or tensor_type.shape is None else tensor_type.shape
-        leads = dims != (None,) and batch.meaning(name).is_batch
+        dims_of[name] = (None,) if tensor_type is None or tensor_type.shape is None else tensor_type.shape
+    leading = {name for name, dims in dims_of.items() if dims != (None,) and batch.meaning(name).is_batch}
+    # States of recurrent layers have the batch of another input in their second dimension.
+    symbols = {dims_of[name][0] for name in leading if isinstance(dims_of[name][0], str)}
+    options = []
+    for name, dims in dims_of.items():
         sizes = (
-            str(dim) if isinstance(dim, int) else "1" if axis == 0 and leads else "?"
+            str(dim)
+            if isinstance(dim, int)
+            else "1"
+            if dim in symbols or (axis == 0 and name in leading)
+            else "?"
             for axis, dim in enumerate(dims)
         )
         options.append(f"-d {name} {','.join(sizes)}")
-    return " ".join(options)
+    option = " ".join(options)
+    return option + (", with a number for each ?" if "?" in option else "")
 
 
 def what_waits(context: ModelContext) -> str:
@@ -93,14 +102,12 @@ def dynamic_dim(context: ModelContext) -> Iterator[Finding]:
     names = context.view.lengths.open_inputs
     if not names or only_the_batch_is_open(context):
         return  # batch/symbolic reports an open batch
-    option = sizes_option(context)
     yield Finding(
         f"{counted(len(names), 'input')} without all sizes: {open_texts(context)}{what_waits(context)}",
         Severity.ERROR,
         sources.CONVERTER,
         Confidence.FIELD_REPORTED,
-        help=f"give the sizes, here and to the converter: {option}"
-        + (", with a number for each ?" if "?" in option else ""),
+        help=f"give the sizes, here and to the converter: {sizes_option(context)}",
         tensor=names[0],
         evidence={"inputs": list(names), "waiting_nodes": len(context.view.lengths.waiting)},
     )

@@ -335,8 +335,17 @@ class ModelView:
         return [
             PlacedNode(node, self.in_pattern.get(node.key, node.op_type), self.is_off(node, runtime))
             for node in self.model.graph.nodes
-            if node.key not in self.folded and node.key not in self.branches.resolved
+            if not self._is_absent(node)
         ]
+
+    def _is_absent(self, node: Node) -> bool:
+        """Whether a DLC has no layer for the node: it folds, in places only once inputs have sizes."""
+        waits = self.target.simplify and node.key in self.lengths.waiting
+        return waits or node.key in self.folded or node.key in self.branches.resolved
+
+    def awaits(self, tensor: str) -> bool:
+        """Whether the simplification computes a tensor once the open inputs have sizes."""
+        return self.target.simplify and self.lengths.waits(tensor)
 
     def is_off(self, node: Node, runtime: Runtime) -> bool | None:
         """True: on the CPU; False: on the runtime; None: on neither. A function is like its worst node."""
