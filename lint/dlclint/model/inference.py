@@ -279,8 +279,9 @@ class _Refinement:
 
             return leaving(node)
         if node.op_type == "NonZero":
-            made = self.values.whole(node.graph, node.output(0))
-            return {} if made is None else {node.output(0): TensorType(onnx.TensorProto.INT64, made.shape)}
+            known = self.values.whole(node.graph, node.output(0))
+            if known is not None:
+                return {node.output(0): TensorType(onnx.TensorProto.INT64, known.shape)}
         values = computed_values(node)
         stands_in = node.op_type in _STANDS_IN and not node.domain
         again = self._anew or stands_in or self.model.crashes.ended(INFERENCE, node.graph.path)
