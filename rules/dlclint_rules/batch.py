@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from dlclint.analysis.axis_steps import END_OF_AXIS
 from dlclint.analysis.batch import Batch
+from dlclint.analysis.matching.terms import whole_numbers
 from dlclint.diagnostic import About, Confidence, Safety, Severity, counted
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import SIZE_INPUT, UNIT_AXES
@@ -101,7 +102,7 @@ def _written(graph: Graph, tensor: str, depth: int = 8) -> list[int] | None:
     """The leading sizes of a list as far as they are stored in the model, and depend on no shape."""
     value = graph.small_value(tensor)
     if value is not None:
-        return [int(size) for size in value.reshape(-1)] if value.dtype.kind in "iu" else None
+        return whole_numbers(value)
     node = graph.producer(tensor)
     if node is None or node.domain or not depth:
         return None

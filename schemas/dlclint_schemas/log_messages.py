@@ -34,6 +34,8 @@ class LogMessage:
     names_node_later: bool = False
     snpe_code: bool = False
     """Whether the group `code` is one of SNPE's numbers, which mean other things than QNN's."""
+    implied_by: str = ""
+    """The message that states the same and more: where a log has it, this one is left out."""
 
 
 @cache

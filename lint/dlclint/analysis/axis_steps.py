@@ -10,6 +10,7 @@ import enum
 import math
 from collections.abc import Callable, Mapping
 
+from dlclint.analysis.matching.terms import whole_numbers
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import (
     ARG_REDUCTIONS,
@@ -93,8 +94,7 @@ def _place(value: object, rank: int | None) -> int | None:
 
 def _integers(node: Node, position: int) -> list[int] | None:
     """A small stored list of integers, or None."""
-    stored = node.graph.small_value(node.input(position)) if node.input(position) else None
-    return None if stored is None or stored.dtype.kind not in "iu" else [int(i) for i in stored.reshape(-1)]
+    return whole_numbers(node.graph.small_value(node.input(position))) if node.input(position) else None
 
 
 def _axes(node: Node, position: int, rank: int | None) -> set[int] | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from dlclint.diagnostic import Diagnostic, Location, Severity
+from dlclint.diagnostic import Diagnostic, Location, Severity, plain
 from dlclint.own_rules import UNUSED_IGNORE
 from dlclint_schemas.record import record
 
@@ -66,7 +66,7 @@ def apply_ignores(
                 Diagnostic(
                     UNUSED_IGNORE,
                     Severity.WARNING,
-                    f"unused ignore of {ignore.rule} ({ignore.reason})",
+                    plain(f"unused ignore of {ignore.rule} ({ignore.reason})", 500),
                     Location(file),
                     help=f"remove it from {ignore.where}",
                 )

@@ -48,8 +48,9 @@ def explain_lines(lines: Iterable[str]) -> list[Explained]:
             _count(first, message)
     for message in waiting:
         _count(first, message)
+    present = {message.message.id for message in first.values()}
     return sorted(
-        first.values(),
+        (message for message in first.values() if message.message.implied_by not in present),
         key=lambda message: (message.message.consequence, _RANK[message.message.severity], message.line),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from dlclint.analysis.matching.terms import whole_numbers
 from dlclint.diagnostic import About, Confidence, Safety, Severity
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
@@ -155,9 +156,10 @@ def _matches_weight_shape(node: Node, constraint: Constraint) -> str:
 def _value_range(node: Node, constraint: Constraint) -> str:
     value = node.graph.small_value(node.input(constraint.get("input")))
     rank = node.graph.rank(node.input(0))
-    if value is None or value.size != 1 or rank is None:
+    numbers = whole_numbers(value)
+    if numbers is None or len(numbers) != 1 or rank is None:
         return ""
-    number = int(value.reshape(-1)[0])
+    number = numbers[0]
     return "" if -rank < number < rank else f"axis {number} does not lie strictly between {-rank} and {rank}"
 
 

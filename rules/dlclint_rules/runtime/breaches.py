@@ -11,6 +11,7 @@ import onnx
 from dlclint.analysis.expressions import NoValue, holds, names_in
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, layers_of
+from dlclint.analysis.matching.terms import whole_numbers
 from dlclint.analysis.quantities import of_tensor, quantities
 from dlclint.diagnostic import Evidence
 from dlclint.model.graph import Node
@@ -186,9 +187,8 @@ def _padding(node: Node) -> list[int] | None:
     """Begins and ends by axis: an attribute up to version 10, an input since; axes since 18 are not used."""
     if node.input(3):
         return None
-    stored = node.graph.small_value(node.input(1)) if node.input(1) else None
-    pads = node.attribute("pads") or node.attribute("paddings") if stored is None else stored.reshape(-1)
-    return None if pads is None else [int(pad) for pad in pads]
+    stored = whole_numbers(node.graph.small_value(node.input(1))) if node.input(1) else None
+    return stored or node.attribute("pads") or node.attribute("paddings")
 
 
 def _channels_multiple(

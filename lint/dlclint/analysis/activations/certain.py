@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlclint.analysis.activations.asked import OnDemand
-from dlclint.analysis.matching.terms import clip_bounds
+from dlclint.analysis.matching.terms import clip_bounds, whole_numbers
 from dlclint.analysis.roles import channel_axis, vector
 from dlclint.model.evaluation.arithmetic import ARITHMETIC
 from dlclint.model.evaluation.bounds import FAILURES
@@ -334,10 +334,7 @@ class _Walk:
 
 def vector_of_integers(graph: Graph, name: str) -> list[int] | None:
     """A small stored list of whole numbers; None for anything else."""
-    values = graph.small_value(name) if name else None
-    if values is None or values.dtype.kind not in "iu":
-        return None
-    return [int(number) for number in values.reshape(-1)]
+    return whole_numbers(graph.small_value(name)) if name else None
 
 
 def _simplex_axis(node: Node) -> int | None:

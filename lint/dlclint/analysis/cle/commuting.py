@@ -6,7 +6,7 @@ and in order. Cross-layer equalization may go through such ops; the SDK's goes o
 
 from __future__ import annotations
 
-from dlclint.analysis.matching.terms import clip_bounds
+from dlclint.analysis.matching.terms import clip_bounds, whole_numbers
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import HOMOGENEOUS, RESIZERS
 
@@ -44,17 +44,10 @@ def _pads_zeros(pad: Node) -> bool:
     if pad.has("pads"):
         pads, axes = pad.attribute("pads"), None
     else:
-        stored_pads = graph.model.values.whole(graph, pad.input(1))
-        if stored_pads is None:
+        pads = whole_numbers(graph.model.values.whole(graph, pad.input(1)))
+        axes = whole_numbers(graph.model.values.whole(graph, pad.input(3))) if pad.input(3) else None
+        if pads is None or (pad.input(3) and axes is None):
             return False
-        pads = [int(size) for size in stored_pads.reshape(-1)]
-        if pad.input(3):
-            chosen = graph.model.values.whole(graph, pad.input(3))
-            if chosen is None:
-                return False
-            axes = [int(axis) for axis in chosen.reshape(-1)]
-        else:
-            axes = None
     count = len(pads) // 2
     named = axes if axes is not None else list(range(count))
     rank = graph.rank(pad.input(0)) or (count if axes is None else 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dlclint.analysis.matching.terms import is_near, maker_behind, scalar, squared
+from dlclint.analysis.matching.terms import is_near, maker_behind, scalar, squared, whole_numbers
 from dlclint.model.op_facts import FACTORS
 from dlclint_schemas.record import record
 
@@ -129,8 +129,8 @@ def mean_axes(node: Node) -> tuple[int, ...] | None:
     rank = node.graph.rank(node.input(0))
     written = node.attribute("axes")
     if not isinstance(written, list):
-        stored = node.graph.model.values.whole(node.graph, node.input(1)) if node.input(1) else None
-        written = None if stored is None else [int(axis) for axis in stored.reshape(-1)]
+        name = node.input(1)
+        written = whole_numbers(node.graph.model.values.whole(node.graph, name)) if name else None
     if rank is None or not written or not all(-rank <= axis < rank for axis in written):
         return None
     return tuple(sorted(axis % rank for axis in written))

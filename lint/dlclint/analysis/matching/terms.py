@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from dlclint.analysis.folding import NodeKey
     from dlclint.model.graph import Graph, Node
 
@@ -20,6 +22,11 @@ def scalar(graph: Graph, tensor: str) -> float | None:
     if value is None or value.size != 1 or value.dtype.kind not in "fiuV":  # V: bfloat16 and the like
         return None
     return float(value.reshape(-1)[0])
+
+
+def whole_numbers(values: npt.NDArray[Any] | None) -> list[int] | None:
+    """The elements of a tensor of integers, flat; None for other types, as damaged files have them."""
+    return None if values is None or values.dtype.kind not in "iu" else values.reshape(-1).tolist()
 
 
 def is_near(value: float | None, wanted: float) -> bool:
