@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from dlclint.analysis.axis_steps import END_OF_AXIS
 from dlclint.analysis.batch import Batch
-from dlclint.analysis.matching.terms import whole_numbers
 from dlclint.diagnostic import About, Confidence, Safety, Severity, counted
+from dlclint.model.evaluation.bounds import whole_numbers
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import SIZE_INPUT, UNIT_AXES
 from dlclint.rule import Finding, ModelContext, Place, rule

@@ -10,6 +10,7 @@ from dlclint.analysis.matching.terms import LONGEST, maker_behind
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted, first_few
 from dlclint.model.contradictions import operand_texts
 from dlclint.model.dimensions import NOTHING
+from dlclint.model.evaluation.bounds import whole_numbers
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import (
     DATA_DECIDED,
@@ -363,15 +364,15 @@ def _merged(
 
 def _takes_each_once(gather: Node) -> bool:
     """Whether a Gather reads, or may read, each place of its axis once: an unfold without overlaps does."""
-    stored = gather.graph.model.values.whole(gather.graph, gather.input(1))
+    indices = gather.graph.model.values.whole(gather.graph, gather.input(1))
     before = gather.graph.type_of(gather.input(0))
     axis = gather.attribute("axis", 0)
-    if stored is None or before is None or before.shape is None or axis is None:
+    if indices is None or before is None or before.shape is None or axis is None:
         return True
-    size = next(iter(before.shape[axis:]), None)
-    if size != stored.size or stored.dtype.kind not in "iu":
+    places, size = whole_numbers(indices), next(iter(before.shape[axis:]), None)
+    if places is None or size != len(places):
         return False
-    return sorted(stored.reshape(-1) % max(1, stored.size)) == list(range(stored.size))
+    return sorted(place % len(places) for place in places) == list(range(len(places)))
 
 
 def _turned(graph: Graph) -> frozenset[str]:

@@ -10,7 +10,7 @@ import enum
 import math
 from collections.abc import Callable, Mapping
 
-from dlclint.analysis.matching.terms import whole_numbers
+from dlclint.analysis.matching.terms import stored_integers
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import (
     ARG_REDUCTIONS,
@@ -92,15 +92,10 @@ def _place(value: object, rank: int | None) -> int | None:
     return value % rank if isinstance(value, int) and rank and -rank <= value < rank else None
 
 
-def _integers(node: Node, position: int) -> list[int] | None:
-    """A small stored list of integers, or None."""
-    return whole_numbers(node.graph.small_value(node.input(position))) if node.input(position) else None
-
-
 def _axes(node: Node, position: int, rank: int | None) -> set[int] | None:
     """Axes given by attribute or stored input; empty where none are given, None where they are unknown."""
     written = node.attribute("axes")
-    axes = written if isinstance(written, list) else _integers(node, position)
+    axes = written if isinstance(written, list) else stored_integers(node.graph, node.input(position))
     if axes is None:
         return None if node.input(position) else set()
     places = {_place(axis, rank) for axis in axes}
@@ -244,7 +239,7 @@ def _is_outer(node: Node, old: Dim, after: tuple[Dim, ...], position: int) -> bo
 
 def _parts_stored(node: Node, before: tuple[Dim, ...]) -> int | None:
     """The only size of an open first dimension with which the elements fill a stored shape, or None."""
-    stored = _integers(node, 1)
+    stored = stored_integers(node.graph, node.input(1))
     rest = [dim for dim in before[1:] if isinstance(dim, int)]
     if stored is None or min(stored, default=0) <= 0 or len(rest) + 1 < len(before) or 0 in rest:
         return None
@@ -285,7 +280,7 @@ def _concat(node: Node, position: int, axis: int) -> Ends:
 
 def _written(node: Node, name: str, position: int) -> list[int] | None:
     written = node.attribute(name) if node.has(name) else None
-    return written if isinstance(written, list) else _integers(node, position)
+    return written if isinstance(written, list) else stored_integers(node.graph, node.input(position))
 
 
 def slice_cuts(node: Node) -> list[tuple[int, int, int]] | None:
@@ -318,20 +313,20 @@ def _gather(node: Node, position: int, axis: int) -> Ends:
     if along is None or indices is None:
         return AxisStep.MIXED
     if position == 0 and axis == along:
-        return AxisStep.MIXED if _integers(node, 1) is None else AxisStep.PICKED
+        return AxisStep.MIXED if stored_integers(node.graph, node.input(1)) is None else AxisStep.PICKED
     if position == 1:
         return {0: along + axis}
     return {0: axis if axis < along else axis + indices - 1}
 
 
 def _cumulative(node: Node, position: int, axis: int) -> Ends:
-    stored = _integers(node, 1)
+    stored = stored_integers(node.graph, node.input(1))
     return _unless(_place(stored[0], _rank(node, 0)) if stored else None, node, axis)
 
 
 def _pad(node: Node, position: int, axis: int) -> Ends:
     rank, pads = _rank(node, 0), _written(node, "pads", 1)
-    axes = _integers(node, 3) if node.input(3) else list(range(rank or 0))
+    axes = stored_integers(node.graph, node.input(3)) if node.input(3) else list(range(rank or 0))
     if rank is None or axes is None:
         return AxisStep.MIXED
     if pads is None:
@@ -351,7 +346,7 @@ def _expand(node: Node, position: int, axis: int) -> Ends:
 
 
 def _tile(node: Node, position: int, axis: int) -> Ends:
-    repeats = _integers(node, 1)
+    repeats = stored_integers(node.graph, node.input(1))
     return {0: axis} if repeats and axis < len(repeats) and repeats[axis] == 1 else AxisStep.MIXED
 
 

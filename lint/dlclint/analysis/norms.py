@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlclint.analysis.matching.norm_axes import mean_under_root
-from dlclint.analysis.matching.terms import squared, whole_numbers
+from dlclint.analysis.matching.terms import squared, stored_integers
 from dlclint.analysis.moving import origin
 from dlclint.model.op_facts import FACTORS, SQUARE_SUMS
 from dlclint.target import Runtime
@@ -133,7 +133,7 @@ def summed_axes(node: Node) -> list[int] | None:
     elif node.has("axes"):
         axes = [int(axis) for axis in node.attribute("axes")]
     elif node.input(1):
-        stored = whole_numbers(node.graph.small_value(node.input(1)))
+        stored = stored_integers(node.graph, node.input(1))
         if stored is None:
             return None
         axes = stored

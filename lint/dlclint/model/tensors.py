@@ -17,13 +17,12 @@ from dlclint.model import external
 from dlclint.model.access import Withheld, reach
 from dlclint.model.attributes import value_of
 from dlclint.model.protos import TensorField
-from dlclint.model.types import bits_per_element
+from dlclint.model.types import LARGEST, bits_per_element
 from dlclint.model.wire import Payload
 from dlclint_schemas.record import record
 
 Array = npt.NDArray[Any]
 
-_LARGEST = (1 << 63) - 1
 _HELD = 4 << 20
 """Bytes of decoded small tensors that are held for a model."""
 _HELD_EACH = 64 << 10
@@ -96,7 +95,7 @@ class Tensor:
 
         A shape of thousands of dimensions has a product of thousands of digits, which Python does not print.
         """
-        return min(math.prod(self.shape), _LARGEST)
+        return min(math.prod(self.shape), LARGEST)
 
     @property
     def nbytes(self) -> int:

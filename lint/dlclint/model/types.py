@@ -15,7 +15,8 @@ from dlclint_schemas.record import record
 
 Dim = int | str | None
 """A size, a symbol, or unknown."""
-_MOST = (1 << 63) - 1
+LARGEST = (1 << 63) - 1
+"""The most elements that 64 bits can count."""
 
 _FLOATS = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
@@ -69,7 +70,7 @@ class TensorType:
         if self.shape is None:
             return None
         sizes = tuple(dim for dim in self.shape if isinstance(dim, int))
-        is_possible = abs(math.prod(filter(None, sizes))) <= _MOST
+        is_possible = abs(math.prod(filter(None, sizes))) <= LARGEST
         return sizes if is_possible and len(sizes) == len(self.shape) else None
 
     @property

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from dlclint.analysis.matching.terms import whole_numbers
 from dlclint.diagnostic import About, Confidence, Safety, Severity
+from dlclint.model.evaluation.bounds import whole_numbers
 from dlclint.model.graph import Node
 from dlclint.rule import Finding, ModelContext, rule
 from dlclint_rules import repairs, sources

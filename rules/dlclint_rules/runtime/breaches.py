@@ -11,7 +11,7 @@ import onnx
 from dlclint.analysis.expressions import NoValue, holds, names_in
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, layers_of
-from dlclint.analysis.matching.terms import whole_numbers
+from dlclint.analysis.matching.terms import stored_integers
 from dlclint.analysis.quantities import of_tensor, quantities
 from dlclint.diagnostic import Evidence
 from dlclint.model.graph import Node
@@ -187,8 +187,7 @@ def _padding(node: Node) -> list[int] | None:
     """Begins and ends by axis: an attribute up to version 10, an input since; axes since 18 are not used."""
     if node.input(3):
         return None
-    stored = whole_numbers(node.graph.small_value(node.input(1))) if node.input(1) else None
-    return stored or node.attribute("pads") or node.attribute("paddings")
+    return stored_integers(node.graph, node.input(1)) or node.attribute("pads") or node.attribute("paddings")
 
 
 def _channels_multiple(

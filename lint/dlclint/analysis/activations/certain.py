@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlclint.analysis.activations.asked import OnDemand
-from dlclint.analysis.matching.terms import clip_bounds, whole_numbers
+from dlclint.analysis.matching.terms import clip_bounds, stored_integers
 from dlclint.analysis.roles import channel_axis, vector
 from dlclint.model.evaluation.arithmetic import ARITHMETIC
 from dlclint.model.evaluation.bounds import FAILURES
@@ -319,7 +319,7 @@ class _Walk:
         """ReduceSum: a weighted mean for a Softmax times constants, else unknown."""
         product = self.graph.producer(node.input(0))
         axes = node.attribute("axes") if node.has("axes") else None
-        stored = vector_of_integers(self.graph, node.input(1)) if axes is None else list(axes)
+        stored = stored_integers(self.graph, node.input(1)) if axes is None else list(axes)
         if product is None or product.op_type != "Mul" or stored is None or len(stored) != 1:
             return None
         for one, other in permutations(product.inputs, 2):
@@ -330,11 +330,6 @@ class _Walk:
             if stored[0] % rank == input_range.sums_to_one and factors.size:
                 return interval(float(factors.min()), float(factors.max()))
         return None
-
-
-def vector_of_integers(graph: Graph, name: str) -> list[int] | None:
-    """A small stored list of whole numbers; None for anything else."""
-    return whole_numbers(graph.small_value(name)) if name else None
 
 
 def _simplex_axis(node: Node) -> int | None:

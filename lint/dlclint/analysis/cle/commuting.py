@@ -6,7 +6,8 @@ and in order. Cross-layer equalization may go through such ops; the SDK's goes o
 
 from __future__ import annotations
 
-from dlclint.analysis.matching.terms import clip_bounds, whole_numbers
+from dlclint.analysis.matching.terms import clip_bounds
+from dlclint.model.evaluation.bounds import whole_numbers
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import HOMOGENEOUS, RESIZERS
 

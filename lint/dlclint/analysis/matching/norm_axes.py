@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dlclint.analysis.matching.terms import is_near, maker_behind, scalar, squared, whole_numbers
+from dlclint.analysis.matching.terms import is_near, maker_behind, scalar, squared
+from dlclint.model.evaluation.bounds import whole_numbers
 from dlclint.model.op_facts import FACTORS
 from dlclint_schemas.record import record
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dlclint.model.evaluation.bounds import whole_numbers
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from dlclint.analysis.folding import NodeKey
     from dlclint.model.graph import Graph, Node
 
@@ -24,9 +24,9 @@ def scalar(graph: Graph, tensor: str) -> float | None:
     return float(value.reshape(-1)[0])
 
 
-def whole_numbers(values: npt.NDArray[Any] | None) -> list[int] | None:
-    """The elements of a tensor of integers, flat; None for other types, as damaged files have them."""
-    return None if values is None or values.dtype.kind not in "iu" else values.reshape(-1).tolist()
+def stored_integers(graph: Graph, name: str) -> list[int] | None:
+    """The elements of a small stored tensor of integers; None for anything else."""
+    return whole_numbers(graph.small_value(name)) if name else None
 
 
 def is_near(value: float | None, wanted: float) -> bool:

@@ -54,15 +54,21 @@ def optional(inputs: Inputs, position: int) -> Array | None:
     return inputs[position] if position < len(inputs) else None
 
 
+def whole_numbers(values: Array | None) -> list[int] | None:
+    """The elements of a tensor of integers, flat; None for other types, as damaged files have them."""
+    return None if values is None or values.dtype.kind not in "iu" else values.reshape(-1).tolist()
+
+
 def integers(value: Array) -> list[int]:
     """A tensor of whole numbers as a flat list.
 
     Raises:
         UnknownValue: it holds something else.
     """
-    if value.dtype.kind not in "iu":
+    numbers = whole_numbers(value)
+    if numbers is None:
         raise UnknownValue
-    return [int(number) for number in value.reshape(-1)]
+    return numbers
 
 
 def list_input(node: Node, inputs: Inputs, position: int, attribute: str) -> list[int] | None:
