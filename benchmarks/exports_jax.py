@@ -22,7 +22,7 @@ import onnx
 from jax2onnx import to_onnx
 from jax2onnx.plugins import plugin_system
 
-from halves import drawn, half
+from halves import drawn, half, left_out
 
 OPSETS = (21, 22, 23)
 OPEN = 2
@@ -101,7 +101,7 @@ def main(arguments: list[str]) -> int:
         try:
             onnx.save(exported(case, OPSETS[drawn(name, len(OPSETS), "opset")]), path)
         except Exception as error:  # whatever an exporter raises: the next network may work
-            print(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:150]}", file=sys.stderr)
+            left_out(name, error)
             continue
         number += 1
     print(f"{number} models in {args.folder}")

@@ -33,7 +33,7 @@ from sklearn import (
 from sklearn.base import is_classifier
 from sklearn.pipeline import make_pipeline
 
-from halves import drawn, half
+from halves import drawn, half, left_out
 
 OPSETS = (13, 15, 17, 18)
 ESTIMATORS: dict[str, Any] = {
@@ -92,7 +92,7 @@ def exported(name: str, path: Path) -> bool:
                 target_opset={"": OPSETS[drawn(name, len(OPSETS), "opset")], "ai.onnx.ml": 1},
             )
     except Exception as error:  # whatever a converter raises: the next may work
-        print(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:150]}", file=sys.stderr)
+        left_out(name, error)
         return False
     for value in model.graph.input:  # the converter leaves the number of rows open
         value.type.tensor_type.shape.dim[0].dim_value = len(rows)

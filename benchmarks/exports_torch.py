@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as trees
 
-from halves import drawn, half
+from halves import drawn, half, left_out
 
 FORMS = (("torchscript", 15), ("dynamo", 20), ("torchscript", 17), ("dynamo", 22), ("torchscript", 20))
 LARGEST = 65_536
@@ -91,10 +91,10 @@ class Called(nn.Module):
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
-Given = tuple[str, nn.Module, tuple[Tensor, ...]]
+Candidate = tuple[str, nn.Module, tuple[Tensor, ...]]
 
 
-def called(name: str, made: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Given | None:
+def called(name: str, made: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Candidate | None:
     """A call as a network, or None if it has no tensor, one without elements, or a large or complex one."""
     leaves, structure = trees.tree_flatten((args, kwargs))
     tensors = tuple(leaf.detach().clone() for leaf in leaves if isinstance(leaf, Tensor))
@@ -103,7 +103,7 @@ def called(name: str, made: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     return name, Called(made, structure, leaves).eval(), tensors
 
 
-def functions(share: int, part: int) -> Iterator[Given]:
+def functions(share: int, part: int) -> Iterator[Candidate]:
     """Samples of PyTorch's functions: the one in the middle of its list, and its last."""
     from torch.testing._internal.common_methods_invocations import op_db
 
@@ -117,16 +117,16 @@ def functions(share: int, part: int) -> Iterator[Given]:
         try:
             samples = list(op.sample_inputs("cpu", torch.float32))
         except Exception as error:  # a sample may need a library that is not there
-            print(f"{name}: {type(error).__name__}: {str(error)[:100]}", file=sys.stderr)
+            left_out(name, error)
             continue
         for number, sample in enumerate(dict.fromkeys((len(samples) // 2, len(samples) - 1))):
             one = samples[sample]
-            given = called(f"fn_{name}_{number}", op.op, (one.input, *one.args), one.kwargs)
-            if given is not None:
-                yield given
+            candidate = called(f"fn_{name}_{number}", op.op, (one.input, *one.args), one.kwargs)
+            if candidate is not None:
+                yield candidate
 
 
-def layers() -> Iterator[Given]:
+def layers() -> Iterator[Candidate]:
     """The middle sample of each of PyTorch's layers."""
     from torch.testing._internal.common_modules import module_db
 
@@ -139,14 +139,14 @@ def layers() -> Iterator[Given]:
         if one.forward_input is None:
             continue
         layer = info.module_cls(*one.constructor_input.args, **one.constructor_input.kwargs).eval()
-        given = called(
+        candidate = called(
             f"layer_{info.formatted_name}", layer, one.forward_input.args, one.forward_input.kwargs
         )
-        if given is not None:
-            yield given
+        if candidate is not None:
+            yield candidate
 
 
-def networks() -> Iterator[Given]:
+def networks() -> Iterator[Candidate]:
     """Networks of timm with random weights."""
     import timm
 
@@ -155,7 +155,7 @@ def networks() -> Iterator[Given]:
         try:
             network = timm.create_model(name, pretrained=False)
         except Exception as error:  # a release may lack one
-            print(f"{name}: {type(error).__name__}: {str(error)[:100]}", file=sys.stderr)
+            left_out(name, error)
             continue
         yield f"timm_{name}", network.eval(), (torch.randn(1, 3, size, size),)
 
@@ -169,7 +169,7 @@ def exported(path: Path, network: nn.Module, tensors: tuple[Tensor, ...], export
             more: dict[str, Any] = {"external_data": False, "verbose": False} if dynamo else {}
             torch.onnx.export(network, tensors, path, dynamo=dynamo, opset_version=opset, **more)
     except Exception as error:  # whatever an exporter raises: the next network may work
-        print(f"{path.name}: {type(error).__name__}: {' '.join(str(error).split())[:150]}", file=sys.stderr)
+        left_out(path.name, error)
         path.unlink(missing_ok=True)
         return False
     return True
@@ -186,10 +186,10 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
     kinds = {"functions": lambda: functions(args.share, args.part), "layers": layers, "timm": networks}
     number = 0
-    for kind, given in kinds.items():
+    for kind, candidates in kinds.items():
         if args.only not in (None, kind):
             continue
-        for name, network, tensors in given():
+        for name, network, tensors in candidates():
             exporter, opset = FORMS[drawn(name, len(FORMS), "form")]
             family = name.rpartition("_")[0] if kind == "functions" else name  # its two samples together
             path = half(args.folder, family) / f"{name}_{exporter}{opset}.onnx"

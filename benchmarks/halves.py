@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
 
@@ -16,3 +17,8 @@ def half(folder: Path, name: str) -> Path:
     path = folder / ("first", "second")[drawn(name, 2, "half")]
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def left_out(name: str, error: Exception) -> None:
+    """Report what an exporter or a library refuses; the next network may work."""
+    print(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:150]}", file=sys.stderr)
