@@ -64,6 +64,11 @@ class DlcKind:
     float_bias_bitwidth: int | None = None
     """Bits of float biases; None: as wide as the float tensor that makes their op float."""
 
+    @property
+    def is_float(self) -> bool:
+        """Whether the user chose a float DLC; if not, it is quantized, or may be."""
+        return self.stated and not self.quantize
+
     def __str__(self) -> str:
         if not self.quantize:
             return f"float{self.float_bitwidth}"

@@ -38,7 +38,7 @@ def not_one(context: ModelContext) -> Iterator[Finding]:
     """
     inputs = list(graph_inputs(context))
     quantize = context.target.quantize
-    if context.target.kind.stated and not quantize:
+    if context.target.kind.is_float:
         return
     shapes = [input_type.shape for _, input_type in inputs if input_type.shape]
     symbols = {shape[0] for shape in shapes if not isinstance(shape[0], int)}

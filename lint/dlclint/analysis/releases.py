@@ -87,7 +87,7 @@ def _asked(view: ModelView, change: Change) -> str:
     """The changed precision that the DLC kind needs; "" where it needs another, or none was given."""
     kind = view.target.kind
     asked = (asked_precision(kind) or "") if kind.stated else ""
-    if kind.stated and not kind.quantize:
+    if kind.is_float:
         asked = "fp16"  # HTP computes float32 graphs in float16
     return asked if asked in change.fields["precisions"] else ""
 

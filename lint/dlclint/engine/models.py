@@ -101,7 +101,7 @@ def refused_outcome(job: Job, problem: Unreadable) -> FileOutcome:
 
 def _of_carried(job: Job, view: ModelView, shown: str) -> list[Diagnostic]:
     """The findings on the encodings that a model carries in QuantizeLinear and DequantizeLinear nodes."""
-    if job.target.kind.stated and not job.target.quantize:
+    if job.target.kind.is_float:
         return []  # a float DLC has no encodings
     try:
         carried = view.carried

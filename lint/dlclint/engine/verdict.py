@@ -136,7 +136,7 @@ def _accuracy(job: Job, findings: Sequence[Diagnostic]) -> Answer:
     if possible:
         reason = f"nothing was measured, and accuracy may be lost: {_first_of(possible)}"
         return Answer("unknown", reason, possible[0].rule)
-    if job.target.kind.stated and not job.target.quantize:
+    if job.target.kind.is_float:
         return Answer("unknown", "a float DLC loses little; no rule measures it")
     if job.overrides is not None:
         # The findings on the override file, which decide, have their own outcome.

@@ -289,7 +289,7 @@ def wide_steps(context: ModelContext) -> Iterator[Finding]:
 
 def _asked(kind: DlcKind) -> str:
     """The column of the supplement; a DLC of unknown kind counts as 8-bit, the tools' default."""
-    if kind.quantize or not kind.stated:
+    if not kind.is_float:
         return f"int{kind.act_bitwidth}"
     return "fp16"
 
@@ -435,7 +435,7 @@ def _dilated(node: Node, kind: DlcKind) -> str:
         return ""
     weight = node.graph.type_of(node.input(1))
     kernel = list(weight.shape[2:]) if weight is not None and weight.shape else []
-    taken = (dilations, strides, kernel) == ([2, 2], [2, 2], [3, 3]) and (kind.quantize or not kind.stated)
+    taken = (dilations, strides, kernel) == ([2, 2], [2, 2], [3, 3]) and not kind.is_float
     return "" if taken else f"depthwise with dilations {dilations} and strides {strides}"
 
 
@@ -455,7 +455,7 @@ def _negative_index(node: Node, kind: DlcKind) -> str:
 
 def _not_forward(node: Node, kind: DlcKind) -> str:
     direction = node.attribute("direction") or "forward"
-    eight = kind.act_bitwidth == 8 and (kind.quantize or not kind.stated)
+    eight = kind.act_bitwidth == 8 and not kind.is_float
     return (
         f"direction {direction} at 8 bits, where HTP supports forward only"
         if eight and direction != "forward"

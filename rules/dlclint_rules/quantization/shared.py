@@ -48,7 +48,7 @@ def shared_grid(context: ModelContext) -> Iterator[Finding]:
     this tensor 16 bits with an override file, which `dlclint plan --emit-overrides` writes.
     """
     kind = context.target.kind
-    if kind.stated and not kind.quantize:
+    if kind.is_float:
         return
     bits = kind.act_bitwidth
     # encodings/shared-grid checks tensors with a grid from the file.

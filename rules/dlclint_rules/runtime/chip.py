@@ -59,7 +59,7 @@ def quantizer_mandatory(context: ModelContext) -> Iterator[Finding]:
     What to do: quantize the DLC; preparing the cache offline is recommended as well.
     """
     soc, kind = context.target.soc, context.target.kind
-    if not needs_quantizer(soc) or kind.quantize or not kind.stated:
+    if not needs_quantizer(soc) or not kind.is_float:
         return
     if Runtime.DSP in context.target.runtimes:
         yield Finding(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, verdict_on
@@ -70,15 +71,12 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
             if not wide and (kind if kind != "int64" else "int32") not in refused:
                 continue
             shown = "float64" if kind == "double" else kind
-            yield Finding(
+            yield _refused(
+                node,
                 f"HTP does not support {node.op_type} on {shown}, the type of {tensor!r}",
-                Severity.WARNING,
-                Source(forms.measured, node.op_type),
-                Confidence.FIELD_REPORTED,
                 help="dequantize the table before the Gather, or store it as float or int32"
                 if node.graph.constant(tensor) is not None
                 else f"cast it to {'float' if wide or 'int32' in refused else 'int32 or float'} first",
-                node=node,
                 tensor=tensor,
                 evidence={"type": shown},
                 related=(places.source(node.graph, tensor, "its input"),),
@@ -86,6 +84,14 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
             break
         else:
             yield from _unmade(context, node)
+
+
+def _refused(node: Node, message: str, help: str, **details: Any) -> Finding:
+    """A finding of a form that HTP's validator was measured to refuse."""
+    source = Source(htp_forms().measured, node.op_type)
+    return Finding(
+        message, Severity.WARNING, source, Confidence.FIELD_REPORTED, help=help, node=node, **details
+    )
 
 
 def _not_quantized(context: ModelContext, node: Node) -> Iterator[Finding]:
@@ -97,16 +103,13 @@ def _not_quantized(context: ModelContext, node: Node) -> Iterator[Finding]:
     origin = maker_behind(graph, tensor, MOVES_ONE)
     if origin is not None and origin.op_type in QUANTIZERS:
         return
-    yield Finding(
+    yield _refused(
+        node,
         f"DequantizeLinear reads {tensor!r}, which {maker.op_type} makes of {kind} that is not quantized: HTP"
         " has no form for it",
-        Severity.WARNING,
-        Source(htp_forms().measured, "DequantizeLinear"),
-        Confidence.FIELD_REPORTED,
         help="dequantize the table before the Gather"
         if maker.op_type == "Gather"
         else "quantize with QuantizeLinear, or let the op compute in float",
-        node=node,
         tensor=tensor,
         evidence={"type": kind},
         related=(places.source(graph, tensor, "its input"),),
@@ -129,14 +132,11 @@ def _unmade(context: ModelContext, node: Node) -> Iterator[Finding]:
         advice = "make this output int32"
     else:
         return
-    yield Finding(
+    yield _refused(
+        node,
         f"HTP's {node.op_type} cannot make {kind}, the type of {output!r}"
         + (", an output of the model" if at_edge else ""),
-        Severity.WARNING,
-        Source(forms.measured, node.op_type),
-        Confidence.FIELD_REPORTED,
         help=advice,
-        node=node,
         tensor=output,
         evidence={"type": kind},
     )
@@ -144,8 +144,7 @@ def _unmade(context: ModelContext, node: Node) -> Iterator[Finding]:
 
 def _exponent(context: ModelContext, node: Node) -> Iterator[Finding]:
     """A stored exponent of integers of a float Pow."""
-    kind = context.target.kind
-    if node.op_type != "Pow" or kind.quantize or not kind.stated:
+    if node.op_type != "Pow" or not context.target.kind.is_float:
         return
     base, stored = node.input(0), node.input(1)
     element = element_name(node.graph.type_of(stored))
@@ -155,13 +154,10 @@ def _exponent(context: ModelContext, node: Node) -> Iterator[Finding]:
         and element in htp_forms().refused_exponents
         and is_static(node.graph, stored, context.view.folded)
     ):
-        yield Finding(
+        yield _refused(
+            node,
             f"HTP has no form of Pow on floats with an exponent of {element}, as {stored!r} is",
-            Severity.WARNING,
-            Source(htp_forms().measured, "Pow"),
-            Confidence.FIELD_REPORTED,
             help="store the exponent as float",
-            node=node,
             tensor=stored,
             evidence={"type": element},
         )
@@ -201,15 +197,12 @@ def parameter(context: ModelContext) -> Iterator[Finding]:
             kind = element_name(node.graph.type_of(node.input(0)))
             if limit.types and kind not in limit.types:
                 continue
-            yield Finding(
+            yield _refused(
+                node,
                 f"{node.op_type} has {limit.attribute} {value}, HTP supports only "
                 + " or ".join(map(str, limit.takes))
                 + (f" for {kind}" if limit.types else ""),
-                Severity.WARNING,
-                Source(forms.measured, node.op_type),
-                Confidence.FIELD_REPORTED,
                 help="rewrite it with other ops",
-                node=node,
                 evidence={"attribute": limit.attribute, "value": value},
             )
 
@@ -223,32 +216,25 @@ def _equation(node: Node) -> Iterator[Finding]:
     letters = dict.fromkeys(letter for letter in equation if letter.isalpha())
     renamed = {letter: chr(ord("a") + position) for position, letter in enumerate(letters)}
     if "".join(renamed.get(letter, letter) for letter in equation) in htp_forms().refused_equations:
-        yield Finding(
+        yield _refused(
+            node,
             f"Einsum {equation!r} sums nothing; ONNX Runtime's provider makes a MatMul of it, which HTP"
             " refuses",
-            Severity.WARNING,
-            Source(htp_forms().measured, "Einsum"),
-            Confidence.FIELD_REPORTED,
             help="write it as a Mul of both operands, each with a dimension of 1 inserted by Unsqueeze",
-            node=node,
             evidence={"equation": equation},
         )
 
 
 def _reduction(context: ModelContext, node: Node) -> Iterator[Finding]:
     """A float maximum or minimum of five dimensions over several axes."""
-    kind = context.target.kind
-    if node.op_type not in htp_forms().one_axis_at_rank_5 or kind.quantize or not kind.stated:
+    if node.op_type not in htp_forms().one_axis_at_rank_5 or not context.target.kind.is_float:
         return
     axes = summed_axes(node)
     if node.graph.rank(node.input(0)) == 5 and axes is not None and len(axes) > 1:
-        yield Finding(
+        yield _refused(
+            node,
             f"{node.op_type} reduces {len(axes)} axes of a tensor of rank 5, HTP reduces one in float",
-            Severity.WARNING,
-            Source(htp_forms().measured, node.op_type),
-            Confidence.FIELD_REPORTED,
             help="reduce one axis after the other, or reshape to fewer dimensions before it",
-            node=node,
             evidence={"axes": sorted(axes)},
         )
 
@@ -257,14 +243,11 @@ def _unexpanded(node: Node) -> Iterator[Finding]:
     """An Expand to no dimensions, which leaves its input as it is."""
     shape = node.graph.type_of(node.input(1)) if node.op_type == "Expand" else None
     if shape is not None and shape.static_shape == (0,):
-        yield Finding(
+        yield _refused(
+            node,
             "Expand has a shape without elements; ONNX Runtime's provider multiplies by a tensor of rank 0,"
             " which HTP refuses",
-            Severity.WARNING,
-            Source(htp_forms().measured, "Expand"),
-            Confidence.FIELD_REPORTED,
             help="remove it: it leaves its input as it is",
-            node=node,
         )
 
 
@@ -302,13 +285,10 @@ def window_beyond_input(context: ModelContext) -> Iterator[Finding]:
             advice = "write ceil_mode 0, which along that axis gives the same windows"
         else:
             continue
-        yield Finding(
+        yield _refused(
+            node,
             f"{node.op_type} {flaw}",
-            Severity.WARNING,
-            Source(htp_forms().measured, node.op_type),
-            Confidence.FIELD_REPORTED,
             help=advice,
-            node=node,
             evidence={"kernel_shape": list(kernel), "padded": padded},
         )
 

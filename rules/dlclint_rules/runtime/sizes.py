@@ -21,7 +21,7 @@ def filter_stretch(context: ModelContext) -> Iterator[Finding]:
     What to do: use a smaller dilation or fewer input channels, or keep the layer float.
     """
     kind, limit = context.target.kind, htp_forms().filter_stretch
-    if kind.stated and not kind.quantize:
+    if kind.is_float:
         return
     soc = context.target.soc
     most = limit.bytes_v68 if soc is not None and soc.hexagon == 68 else limit.bytes
