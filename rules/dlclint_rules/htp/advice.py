@@ -360,13 +360,10 @@ def _over_limit(node: Node, precision: str, release: Release) -> tuple[int, int,
         limits = dict.fromkeys(ranks, asked.rank)
     since = element = ""
     change = rank_changes().get((node.op_type, precision))
-    of_type = htp_forms().max_rank_of_types.get((node.op_type, _element(node, precision)))
+    stated = _element(node, precision)
+    of_type = htp_forms().max_rank_of_types.get((node.op_type, stated))
     if of_type is not None:
-        limits, documented, element = (
-            dict.fromkeys(ranks, of_type.rank),
-            of_type.documented,
-            _element(node, precision),
-        )
+        limits, documented, element = dict.fromkeys(ranks, of_type.rank), of_type.documented, stated
     elif change is not None:
         has = change.holds(release) is not False
         limits = dict.fromkeys(ranks, change.fields["now" if has else "before"])
