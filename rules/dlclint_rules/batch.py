@@ -134,6 +134,10 @@ def _meets(batch: Batch, node: Node) -> bool:
     )
 
 
+def _is_sample_count(size: int, node: Node, batch: Batch) -> bool:
+    return size > 1 and size in batch.dims and _meets(batch, node)
+
+
 def _shape_flaw(node: Node, batch: Batch) -> tuple[int, str] | None:
     """The size to which a stored shape fixes the leading dimension, and how."""
     sizes = _written(node.graph, node.input(SIZE_INPUT[node.op_type]))
@@ -141,10 +145,12 @@ def _shape_flaw(node: Node, batch: Batch) -> tuple[int, str] | None:
     if not sizes or sizes[0] <= 0 or data is None or not data.shape:
         return None
     leading, own = sizes[0], data.shape[0]
-    sentence = f"{node.op_type} fixes the leading dimension to {leading}, its input has {own or '?'}"
+    sentence = f"{node.op_type} fixes the leading dimension to {leading}"
+    if node.op_type == "ConstantOfShape":  # which has no other input than the shape
+        return (leading, sentence) if _is_sample_count(leading, node, batch) else None
+    sentence += f", its input has {own or '?'}"
     if node.op_type != "Reshape":
-        is_batch = leading > 1 and leading in batch.dims and _meets(batch, node)
-        return (leading, sentence) if is_batch else None
+        return (leading, sentence) if _is_sample_count(leading, node, batch) else None
     if _leads(batch, node.graph, node.input(0)) and (leading == own or not isinstance(own, int)):
         return leading, sentence
     stored = node.graph.small_value(node.input(1))

@@ -120,6 +120,9 @@ CASES: dict[str, tuple[str, str, Meaning]] = {
         "float[N,6] x, bool s",
         MIXED,
     ),
+    "a list": ("y = Relu(x)", "float[N] x", Meaning.LIST),
+    "a list whose length is named as a batch": ("y = Relu(x)", "float[batch_size] x", SAMPLES),
+    "a list beside samples": ("a = Gather(s, x) y = Relu(s)", "int64[N] x, float[N,6] s", MIXED),
     "an op of somebody else": ("y = com.acme.Thing(x)", "float[N,6] x", MIXED),
 }
 
@@ -213,6 +216,29 @@ def test_states_picked_one_by_one_are_not_a_batch() -> None:
     body = "a = Gather<axis = 0>(x, i) y = Relu(a)"
     assert Batch(model_of(body, "float[2,6] x")).meaning("x") is Meaning.LAYERS
     assert Batch(model_of(body, "float[N,6] x")).meaning("x") is MIXED
+
+
+FIRST = "s0 = Slice(x, zero, one, zero) a = Relu(s0)"
+SECOND = "s1 = Slice(x, one, two, zero) b = Relu(s1)"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("y = Add(a, b)", Meaning.LAYERS),
+        ("c = Tanh(b) d = MatMul(c, w) e = MatMul(a, w) y = Sub(d, e)", Meaning.LAYERS),
+        ("p, q = Split(x) y = Mul(p, q)", Meaning.LAYERS),
+        ("c = Gather<axis = 0>(x, j) y = Add(a, c)", Meaning.LAYERS),
+        ("y = Concat<axis = 0>(a, b)", MIXED),
+        ("c = Shape(b) y = Expand(a, c)", MIXED),
+        ("c = Gather<axis = 0>(x, i) y = Add(a, c)", MIXED),
+        ("c = Concat<axis = 0>(a, b) y = Add(c, x)", MIXED),
+    ],
+)
+def test_parts_that_are_computed_with_each_other_are_not_samples(body: str, expected: Meaning) -> None:
+    """As the steps of an unrolled recurrent op; samples are only put side by side again."""
+    model = model_of(f"x = Neg(z) {FIRST} {SECOND} {body}", "float[N,6] z")
+    assert Batch(model).meaning("z") is expected
 
 
 def test_a_symbol_is_followed_from_wherever_it_stands() -> None:

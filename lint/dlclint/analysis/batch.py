@@ -15,6 +15,7 @@ from functools import cached_property
 
 from dlclint.analysis.axes import Followed, follow
 from dlclint.analysis.axis_steps import AxisStep
+from dlclint.analysis.picked_parts import parts_meet
 from dlclint.model.graph import Graph, Model
 from dlclint.model.types import Dim
 
@@ -40,6 +41,8 @@ class Meaning(enum.Enum):
     """A factor of the samples, such as the rows of a weight."""
     SHAPE = "shape"
     """Numbers that configure an op, such as a shape."""
+    LIST = "list"
+    """The length of a list: the input has no other dimension, and no input with more has the same."""
 
     @property
     def is_batch(self) -> bool:
@@ -62,8 +65,16 @@ def is_time(dim: Dim) -> bool:
     """Whether a dimension has a name of time, such as `sequence_length`; `batch_sequence` has not."""
     if not isinstance(dim, str):
         return False
-    words = set(re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", dim).lower()))
+    words = _words(dim)
     return bool(words & _TIME) and not words & _BATCH
+
+
+def _names_a_batch(dim: Dim) -> bool:
+    return isinstance(dim, str) and bool(_words(dim) & _BATCH)
+
+
+def _words(dim: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", dim).lower()))
 
 
 class Batch:
@@ -98,6 +109,12 @@ class Batch:
         if is_time(dim):
             return dict.fromkeys(names, Meaning.TIME)
         together = self._followed(self._starts(dim, names))
+        if (
+            together.is_batch
+            and not _names_a_batch(dim)
+            and all(self._graph.rank(name) == 1 for name in names)
+        ):
+            return dict.fromkeys(names, Meaning.LIST)
         if together is Meaning.SAMPLES or len(names) == 1 or isinstance(dim, str):
             return dict.fromkeys(names, together)
         return {name: self._followed({name: 0}) for name in names}
@@ -119,6 +136,8 @@ class Batch:
         fixed = all(kind is not None and kind.shape and isinstance(kind.shape[0], int) for kind in sizes)
         if fixed and steps == {AxisStep.PICKED} and len(followed.axes) == len(starts):
             return Meaning.LAYERS  # the parts are only distinguished from each other
+        if AxisStep.PICKED in steps and parts_meet(followed.events):
+            return Meaning.LAYERS  # such as the steps of an unrolled recurrent op
         return next((meaning for step, meaning in _BY_STEP.items() if step in steps), Meaning.SAMPLES)
 
     @cached_property

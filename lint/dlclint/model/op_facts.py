@@ -265,6 +265,8 @@ DATA_DECIDED: Mapping[str, str] = MappingProxyType(
 """Ops whose output has a length that depends on the data, and what determines it."""
 SHAPE_READERS = frozenset({"Shape", "Size"})
 """Ops that read only a tensor's shape."""
+JOINING = frozenset({"Concat", "ConcatFromSequence", "SequenceConstruct", "SequenceInsert"})
+"""Ops that put tensors side by side."""
 LOOPS = ("Loop", "Scan")
 """Ops that run their body repeatedly, on the results of the previous iteration."""
 WITH_BODIES = frozenset({"If", *LOOPS, "SequenceMap"})
