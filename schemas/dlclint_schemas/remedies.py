@@ -25,3 +25,13 @@ def remedy(op: str, domain: str = "") -> str:
     if not domain:
         return known.get(op, "")
     return known.get(f"{domain}:{op}") or known.get(f"{domain}:*", "")
+
+
+@cache
+def _by_lower_case() -> Mapping[str, str]:
+    return MappingProxyType({op.lower(): help for op, help in _remedies().items() if ":" not in op})
+
+
+def remedy_in_any_case(op: str) -> str:
+    """What to do about one of ONNX's own ops, whose name a converter's log may write in lower case."""
+    return _by_lower_case().get(op.lower(), "")

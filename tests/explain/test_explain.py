@@ -202,6 +202,46 @@ def test_two_names_that_the_converter_spells_alike_are_not_distinguished(tmp_pat
     assert exact is not None and exact.index == 1
 
 
+SEVERAL = """<ir_version: 8, opset_import: ["" : 22]>
+g (float[2] x) => (float[2] y) {
+  a = Mish(x)
+  b = Relu(a)
+  c = Mish(b)
+  d = Mish(c)
+  e = Mish(d)
+  y = Mish(e)
+}"""
+
+
+def test_each_node_that_may_be_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The converters' log names the op alone; several nodes have it."""
+    log, model = tmp_path / "convert.log", tmp_path / "model.onnx"
+    log.write_text("No translation registered for op type onnx_mish.\n", "utf-8")
+    model.write_bytes(parser.parse_model(SEVERAL).SerializeToString())
+    assert main(["explain", str(log), str(model)]) == 1
+    text = " ".join(capsys.readouterr().out.split())
+    assert "at one of 5 nodes: node 0 (Mish, tensor a), node 2 (Mish, tensor c), node 3" in text
+    assert "node 4 (Mish, tensor e) and 1 more" in text
+    assert (
+        "help: write it as x * Tanh(Softplus(x)), or Softplus as Log(Exp(x) + 1); `dlclint ops mish`" in text
+    )
+    assert main(["explain", str(log), str(model), "--format", "json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    schema = json.loads(files("dlclint_schemas").joinpath("explain-v1.schema.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(report)
+    (message,) = report["messages"]
+    assert message["node"] is None
+    assert message["alike"]["count"] == 5
+    assert [place["index"] for place in message["alike"]["nodes"]] == [0, 2, 3, 4, 5]
+
+
+def test_an_op_without_a_remedy_gets_the_general_one() -> None:
+    (explained,) = explain_lines(["No translation registered for op type onnx_newop"])
+    assert explained.help == (
+        "rewrite it with listed ops, or use a newer SDK; `dlclint ops newop` says whether a table lists it"
+    )
+
+
 def test_nothing_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "x.log"
     log.write_text("all is well\n", "utf-8")

@@ -12,6 +12,7 @@ from dlclint_schemas.layers import layer_table
 from dlclint_schemas.ops import OpTable, listed_since, op_table
 from dlclint_schemas.precision import PRECISIONS, SUPPLEMENT, supplement_precisions
 from dlclint_schemas.releases import Change, Release, changes, oldest_stated, release
+from dlclint_schemas.remedies import remedy_in_any_case
 
 COLUMNS = ("cpu", "gpu", "dsp_v66", "htp", "aip")
 
@@ -36,7 +37,8 @@ def show_op(args: argparse.Namespace) -> int:
             name = next(name for name in came[0].ops if name.lower() == op.lower())
             print("\n".join([name, f"  not in {table.document}", *change_lines(came, sdk)]))
             return 0
-        known = "" if _is_onnx_op(op) else suggest(op, set(table.rows))
+        advice = remedy_in_any_case(op)
+        known = f"; {advice}" if advice else "" if _is_onnx_op(op) else suggest(op, set(table.rows))
         raise UsageError(
             f"{plain(op)!r} is not in {table.document}, so the converter does not take it{known}"
         )

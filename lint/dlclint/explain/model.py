@@ -5,6 +5,7 @@ from __future__ import annotations
 from dlclint.diagnostic import plain
 from dlclint_schemas.log_messages import LogMessage
 from dlclint_schemas.record import record
+from dlclint_schemas.remedies import remedy_in_any_case
 
 
 @record
@@ -33,13 +34,17 @@ class Explained:
     says: str
     groups: dict[str, str]
     node: LogPlace | None = None
+    alike: tuple[LogPlace, ...] = ()
+    """The nodes with the op of the message, if the log does not say which of several it is about."""
     code: str = ""
     """The meaning of the line's error code, "" where it has none that is known."""
 
     @property
     def help(self) -> str:
-        """What to do, with the op of the line filled in."""
-        return self.message.action.replace("{op}", plain(self.groups.get("op", "NAME")))
+        """What to do, with the op of the line and what replaces it filled in."""
+        op = self.groups.get("op", "NAME")
+        remedy = remedy_in_any_case(op) or "rewrite it with listed ops, or use a newer SDK"
+        return self.message.action.replace("{remedy}", remedy).replace("{op}", plain(op))
 
 
 @record

@@ -18,7 +18,10 @@ def located(explained: Iterable[Explained], model: Model) -> Iterator[Explained]
     index = _Index(model)
     for message in explained:
         node = index.find(message.groups)
-        yield message if node is None else replace(message, node=_place(node))
+        if node is None:
+            yield replace(message, alike=index.alike(message.groups))
+        else:
+            yield replace(message, node=_place(node))
 
 
 class _Index:
@@ -29,6 +32,7 @@ class _Index:
         self.spelled: dict[str, Node | None] = {}
         """None where two names become one: then the log does not determine which is meant."""
         self.ops: dict[str, list[Node]] = {}
+        self._places: dict[str, tuple[LogPlace, ...]] = {}
         for graph in model.graphs():
             for node in graph.nodes:
                 self.ops.setdefault(node.op_type.lower(), []).append(node)
@@ -48,8 +52,18 @@ class _Index:
                 node = self.exact.get(name) or self.spelled.get(_spelled(name))
                 if node is not None:
                     return node
-        alike = self.ops.get(groups.get("op", "").lower(), [])
-        return alike[0] if len(alike) == 1 else None
+        nodes = self._with_op(groups)
+        return nodes[0] if len(nodes) == 1 else None
+
+    def alike(self, groups: dict[str, str]) -> tuple[LogPlace, ...]:
+        """All nodes with the op of a message."""
+        op = groups.get("op", "").lower()
+        if op not in self._places:
+            self._places[op] = tuple(map(_place, self._with_op(groups)))
+        return self._places[op]
+
+    def _with_op(self, groups: dict[str, str]) -> list[Node]:
+        return self.ops.get(groups.get("op", "").lower(), [])
 
 
 def _spelled(name: str) -> str:
@@ -59,5 +73,5 @@ def _spelled(name: str) -> str:
 
 def _place(node: Node) -> LogPlace:
     return LogPlace(
-        plain(node.graph.path), node.index, plain(node.name), plain(node.op_type), plain(node.outputs[0])
+        plain(node.graph.path), node.index, plain(node.name), plain(node.op_type), plain(node.output(0))
     )

@@ -6,7 +6,10 @@ import json
 from typing import Any, TextIO
 
 from dlclint.diagnostic import plain
-from dlclint.explain.model import Explained, Explanation
+from dlclint.explain.model import Explained, Explanation, LogPlace
+
+_LISTED = 20
+"""Nodes that a message lists where any of them may be meant."""
 
 
 def render(explanation: Explanation, stream: TextIO | None) -> str:
@@ -23,7 +26,7 @@ def render(explanation: Explanation, stream: TextIO | None) -> str:
 
 
 def _entry(explained: Explained) -> dict[str, Any]:
-    message, log_place = explained.message, explained.node
+    message = explained.message
     return {
         "id": message.id,
         "tool": message.tool,
@@ -41,13 +44,19 @@ def _entry(explained: Explained) -> dict[str, Any]:
             explained.groups.get("node") or explained.groups.get("tensor") or explained.groups.get("op") or ""
         ),
         "source": message.source,
-        "node": None
-        if log_place is None
-        else {
-            "graph": log_place.graph,
-            "index": log_place.index,
-            "name": log_place.name,
-            "op": log_place.op,
-            "tensor": log_place.tensor,
+        "node": None if explained.node is None else _place(explained.node),
+        "alike": {
+            "count": len(explained.alike),
+            "nodes": [_place(place) for place in explained.alike[:_LISTED]],
         },
+    }
+
+
+def _place(place: LogPlace) -> dict[str, Any]:
+    return {
+        "graph": place.graph,
+        "index": place.index,
+        "name": place.name,
+        "op": place.op,
+        "tensor": place.tensor,
     }

@@ -7,8 +7,8 @@ from typing import TextIO
 from rich.padding import Padding
 from rich.text import Text
 
-from dlclint.diagnostic import counted, plain
-from dlclint.explain.model import Explained, Explanation
+from dlclint.diagnostic import counted, first_few, plain
+from dlclint.explain.model import Explained, Explanation, LogPlace
 from dlclint.report.rich.console import paper, printed
 
 _STYLE = {"error": "bold red", "warning": "yellow", "info": "cyan"}
@@ -48,12 +48,10 @@ def _lines(explained: Explained) -> list[tuple[str, str]]:
     times = f", {explained.count} times" if explained.count > 1 else ""
     lines = [(f"line {explained.line}{times}: {explained.text}", "dim")]
     if explained.node is not None:
-        log_place = explained.node
-        graph = f"{log_place.graph}/" if log_place.graph else ""
-        name = f" {log_place.name}" if log_place.name else ""
-        lines.append(
-            (f"at {graph}node {log_place.index}{name} ({log_place.op}, tensor {log_place.tensor})", "")
-        )
+        lines.append((f"at {_place(explained.node)}", ""))
+    elif explained.alike:
+        places = first_few(map(_place, explained.alike), len(explained.alike), 4)
+        lines.append((f"at one of {len(explained.alike)} nodes: {places}", ""))
     elif message.names_node_later and "node" in explained.groups:
         lines.append((f"at {plain(explained.groups['node'])}", ""))
     if explained.code:
@@ -63,3 +61,9 @@ def _lines(explained: Explained) -> list[tuple[str, str]]:
         lines.append((f"`dlclint check` reports it before conversion: {message.rule}", ""))
     lines.append((f"source: {message.source}", "dim"))
     return lines
+
+
+def _place(place: LogPlace) -> str:
+    graph = f"{place.graph}/" if place.graph else ""
+    name = f" {place.name}" if place.name else ""
+    return f"{graph}node {place.index}{name} ({place.op}, tensor {place.tensor})"
