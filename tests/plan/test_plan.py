@@ -188,6 +188,23 @@ def test_what_cannot_be_done(
     assert said in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("options", [["--runtime", "cpu"], ["--soc", "SM8650", "--float"]])
+def test_an_override_file_that_a_float_dlc_does_not_take(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The plan says so; without the file the converter simplifies, so that shape arithmetic folds."""
+    model, overrides = tmp_path / "m.onnxtxt", tmp_path / "kept.encodings"
+    model.write_text(
+        '<ir_version: 8, opset_import: ["" : 13]> g (float[1,3,4,4] x) => (float[a,b] y)'
+        " <int64[1] zero = {0}, int64[1] rest = {-1}>"
+        " { s = Shape(x) p = Gather(s, zero) w = Concat<axis = 0>(p, rest) y = Reshape(x, w) }"
+    )
+    overrides.write_text('{"activation_encodings": {}, "param_encodings": {}}')
+    text = planned(capsys, str(model), "--encodings", str(overrides), *options)
+    assert f"{overrides} is not used: a DLC that stays float takes no encodings" in text.replace("\n  ", " ")
+    assert "--quantization_overrides" not in text and "predicts" not in text
+
+
 def test_what_is_not_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = tmp_path / "text.onnx"
     text.write_text("no model", "utf-8")

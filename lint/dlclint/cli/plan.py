@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from dlclint.analysis.plan.decide import stays_float
 from dlclint.analysis.plan.model import PlanRequest
 from dlclint.cli.errors import UsageError
 from dlclint.cli.folders import files
@@ -46,7 +47,7 @@ def plan(args: argparse.Namespace) -> int:
     if named is not None and not named.is_file():
         raise UsageError(f"override file {plain(str(named))} does not exist; check the path")
     job = replace(_job(path, args, config), overrides=named)
-    if named is not None and not args.float:
+    if named is not None and not stays_float(job.target, args.float):
         # With an override file the converter does not simplify.
         job = replace(job, target=replace(job.target, simplify=False))
     reports = further_reports(args, "plan")
@@ -65,7 +66,7 @@ def plan(args: argparse.Namespace) -> int:
     lacks_plugins = tell_broken_plugins([job])
     measuring = _measuring(args, job)
     settled = _settled(args, config, job)
-    override_file = str(named) if named is not None and not args.float else ""
+    override_file = "" if named is None else str(named)
     asked = PlanRequest(
         job.dimensions, args.emit_overrides or "", settled, args.float, model_overrides=override_file
     )

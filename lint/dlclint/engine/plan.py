@@ -79,7 +79,7 @@ def plan_model(
     odd = list(misfits(view.model, job, job.shown))
     if unknown := unknown_names([odd]):
         raise UnknownNames(unknown)
-    runtime, _ = chosen_runtime(view)
+    runtime, _ = chosen_runtime(view.target)
     quantize = not asked.is_float
     if quantize and view.carries_encodings:
         _refuse_others(asked, measuring)

@@ -38,10 +38,10 @@ from dlclint.analysis.plan.settings import (
 from dlclint.analysis.spectra import Spectrum, find_spectra, float_is_open
 from dlclint.analysis.view import ModelView
 from dlclint.analysis.weights.store import distinct, home
-from dlclint.diagnostic import counted, first_few
+from dlclint.diagnostic import counted, first_few, plain
 from dlclint.model.op_facts import QDQ, QOPERATORS
 from dlclint.model.types import is_float
-from dlclint.target import Runtime
+from dlclint.target import Runtime, Target
 from dlclint_schemas.precision import wide_weights
 from dlclint_schemas.quantization import runtime_compatibility, widths
 from dlclint_schemas.thresholds import threshold
@@ -51,13 +51,17 @@ _FLOAT_RUNTIMES = (Runtime.CPU, Runtime.GPU, Runtime.GPU_FLOAT16)
 
 def make_plan(view: ModelView, asked: PlanRequest) -> Plan:
     """The plan for the view's target, for its first runtime (or the SoC's best)."""
-    runtime, why = chosen_runtime(view)
+    runtime, why = chosen_runtime(view.target)
     notes: list[str] = []
     layers: tuple[LayerFigures, ...] = ()
     narrow: list[ActivationFigures] = []
     wide: tuple[str, ...] = ()
-    if asked.is_float or runtime in _FLOAT_RUNTIMES:
+    if stays_float(view.target, asked.is_float):
         choice, advice = _stay_float(view, runtime, asked)
+        if asked.model_overrides:
+            notes.append(
+                f"{plain(asked.model_overrides)} is not used: a DLC that stays float takes no encodings"
+            )
         if asked.settled.keys() - {"float_bitwidth", "float_bias_bitwidth"}:
             notes.append("widths of the quantizer were given; they do not apply to a DLC that stays float")
     elif view.carries_encodings:
@@ -218,9 +222,13 @@ def _moments_would_help(view: ModelView) -> list[str]:
     return [f"--input-moments {floats[0]} MEAN DEVIATION describes the input, for more estimates"]
 
 
-def chosen_runtime(view: ModelView) -> tuple[Runtime, str]:
+def stays_float(target: Target, is_float: bool) -> bool:
+    """Whether a plan for a target is one for a float DLC; `is_float` is the option `--float`."""
+    return is_float or chosen_runtime(target)[0] in _FLOAT_RUNTIMES
+
+
+def chosen_runtime(target: Target) -> tuple[Runtime, str]:
     """The runtime that a plan is for, and why."""
-    target = view.target
     considered = target.considered
     if target.runtimes and considered:
         return considered[0], "was requested" + (f"; {target.soc.hexagon_text}" if target.soc else "")
