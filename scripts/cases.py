@@ -8,6 +8,7 @@ nothing to do, and the script says so. `tests/cases.json` names the rules that m
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -121,9 +122,13 @@ def page(folder: Path) -> tuple[str, int]:
 
 def main(arguments: list[str]) -> int:
     """Exit 1 if `--check` is given and the page is not fresh."""
-    check = "--check" in arguments
-    folders = [argument for argument in arguments if argument != "--check"]
-    folder = Path(folders[0]) if folders else ROOT.parent / "shared" / "cases"
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 if the page is not up to date"
+    )
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT.parent / "shared" / "cases")
+    args = parser.parse_args(arguments)
+    check, folder = args.check, args.folder
     if not folder.is_dir():
         print(f"{folder} is not there, so the cases cannot be asked about; nothing was done")
         return 0

@@ -258,38 +258,38 @@ def wide_indices(context: ModelContext) -> Iterator[Finding]:
     What to do: nothing if the values fit; store them as int32 to have the same values in the model and the
     DLC.
     """
+    indices = list(_narrowed_indices(context))
+    if indices:
+        tensors = {id(node.graph.constant(node.input(position))) for node, position in indices}
+        yield Finding(
+            f"int64 indices stored in {counted(len(tensors), 'tensor')} become int32",
+            Severity.INFO,
+            Source(
+                "QNN SDK documentation 2.25.0, HTP precision",
+                "Cast: int64 only to and from 32-bit integers",
+            ),
+            Confidence.INFERRED,
+            help="nothing has to be done: the values fit; store them as int32 to see what will run",
+            node=indices[0][0],
+            evidence={"tensors": len(tensors)},
+            fix=repairs.layers.narrow_indices(indices),
+        )
+
+
+def _narrowed_indices(context: ModelContext) -> Iterator[tuple[Node, int]]:
+    """Nodes with stored int64 indices that fit in 32 bits, and the position of the input."""
     folded = context.view.folded
     for graph in _graphs(context):
-        indices = []
         for node in graph.nodes:
             position = INT32_INDICES.get(node.op_type)
             if position is None or node.domain or node.key in folded:
                 continue
             stored = graph.constant(node.input(position))
-            if stored is not None and stored.data_type == onnx.TensorProto.INT64:
-                value = graph.small_value(node.input(position), limit=1 << 20)
-                fits = (
-                    value is not None
-                    and value.size
-                    and _INT32.min <= value.min() <= value.max() <= _INT32.max
-                )
-                if fits:
-                    indices.append((node, position))
-        tensors = {node.input(position) for node, position in indices}
-        if indices:
-            yield Finding(
-                f"int64 indices stored in {counted(len(tensors), 'tensor')} become int32",
-                Severity.INFO,
-                Source(
-                    "QNN SDK documentation 2.25.0, HTP precision",
-                    "Cast: int64 only to and from 32-bit integers",
-                ),
-                Confidence.INFERRED,
-                help="nothing has to be done: the values fit; store them as int32 to see what will run",
-                node=indices[0][0],
-                evidence={"tensors": len(tensors)},
-                fix=repairs.layers.narrow_indices(indices),
-            )
+            if stored is None or stored.data_type != onnx.TensorProto.INT64:
+                continue
+            value = graph.small_value(node.input(position), limit=1 << 20)
+            if value is not None and value.size and _INT32.min <= value.min() <= value.max() <= _INT32.max:
+                yield node, position
 
 
 @rule()

@@ -59,6 +59,7 @@ def no_runtime(context: ModelContext) -> Iterator[Finding]:
                 sources.layer_row(", ".join(verdict.layers) or f"no row for {node.op_type}"),
                 Confidence.INFERRED if doubtful else Confidence.DOCUMENTED,
                 help="choose another runtime or allow CPU fallback"
+                + ("; `dlclint confirm` asks HTP's own backend" if contradicted else "")
                 if no
                 else "look for it among the layers of the converted DLC"
                 + (", or ask HTP's own backend (`dlclint confirm`)" if htp else ""),
