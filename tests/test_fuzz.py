@@ -18,7 +18,7 @@ from dlclint.cli.main import parser
 from fuzz import judge, server
 from fuzz.case import SIDECAR, Case, load, store
 from fuzz.minimize import minimized
-from fuzz.surfaces import SURFACES, SWEEP, build
+from fuzz.surfaces import SURFACES, SWEEPS, build
 
 HERE = Path(__file__).parent
 CORPUS = HERE / "fuzz" / "corpus"
@@ -94,7 +94,7 @@ def test_what_drops_its_output_hides_no_other_flaw(monkeypatch: pytest.MonkeyPat
     assert [[flaw[0] for flaw in event["flaws"]] for event in events] == [[], ["control character"]]
 
 
-@pytest.mark.parametrize("surface", [*SURFACES, SWEEP])
+@pytest.mark.parametrize("surface", [*SURFACES, *SWEEPS])
 def test_inputs_follow_from_their_number(surface: str) -> None:
     for index in range(40):
         first, second = build(surface, 3, index), build(surface, 3, index)
@@ -129,7 +129,7 @@ def test_what_was_found_stays_right(replayed: dict[str, list[Any]], name: str) -
     assert replayed[name] == []
 
 
-@pytest.mark.parametrize("surface", [*SURFACES, SWEEP])
+@pytest.mark.parametrize("surface", [*SURFACES, *SWEEPS])
 def test_a_short_run_finds_nothing(surface: str) -> None:
     """The long one is a workflow of its own; `python -m tests.fuzz` minimizes what this one finds."""
     events: list[dict[str, Any]] = []
@@ -144,7 +144,7 @@ def test_inputs_are_the_same_whatever_was_built_before(surface: str) -> None:
     assert [build(surface, 21000, index) for index in range(600)] == first
 
 
-@pytest.mark.parametrize("surface", [name for name in (*SURFACES, SWEEP) if name != "config"])
+@pytest.mark.parametrize("surface", [name for name in (*SURFACES, *SWEEPS) if name != "config"])
 def test_the_command_line_takes_the_words_of_every_input(surface: str) -> None:
     """Else an input is refused before what it holds is read, and shows nothing."""
     for number in range(60):

@@ -20,7 +20,7 @@ from . import server
 from .case import SIDECAR, Case, load, store
 from .judge import SECONDS, Flaw
 from .minimize import flaws_of, minimized
-from .surfaces import SURFACES, SWEEP, build
+from .surfaces import SURFACES, SWEEPS, build
 
 CORPUS = Path(__file__).parent / "corpus"
 _MINIMIZING = 60.0
@@ -30,7 +30,7 @@ _MINIMIZING = 60.0
 def main() -> int:
     """Run the command; 1 where something is wrong."""
     args = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    args.add_argument("--surface", choices=[*SURFACES, SWEEP, "all"], default="all")
+    args.add_argument("--surface", choices=[*SURFACES, *SWEEPS, "all"], default="all")
     args.add_argument("--inputs", type=int, default=1000, help="of each surface")
     args.add_argument("--seed", type=int, default=0)
     args.add_argument("--first", type=int, default=0, help="number of the first input, to go on with a run")
@@ -50,7 +50,7 @@ def main() -> int:
         print(store(build(values.surface, values.seed, values.show), Path.cwd(), "shown", "as built"))
         return 0
     wrong = False
-    for surface in (*SURFACES, SWEEP) if values.surface == "all" else (values.surface,):
+    for surface in (*SURFACES, *SWEEPS) if values.surface == "all" else (values.surface,):
         wrong |= fuzz(surface, values)
     return int(wrong)
 

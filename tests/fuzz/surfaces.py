@@ -11,6 +11,7 @@ from typing import Any
 from . import entries, raw, seeds, structure
 from .case import Case
 from .crowds import crowd
+from .extremes import extreme
 
 Random = random.Random
 TARGETS: tuple[tuple[str, ...], ...] = (
@@ -63,6 +64,23 @@ def operators(random: Random, index: int) -> Case:
     data = structure.swept(known[index % len(known)], index // len(known), random)
     words = ("check", "--isolated", *random.choice(TARGETS[:4]), "--format", random.choice(FORMS), "m.onnx")
     return Case({"m.onnx": data}, words, "operator")
+
+
+def extremes(random: Random, index: int) -> Case:
+    """A command on a sound model in which one field has an extreme value: each field and value in turn."""
+    data = extreme(index, random)
+    choice = random.random()
+    if choice < 0.6:
+        words = ("check", "--isolated", *random.choice(TARGETS), "--format", random.choice(FORMS))
+    elif choice < 0.75:
+        words = ("plan", "--isolated", "--runtime", random.choice(("htp", "dsp", "cpu")), "--format", "json")
+    elif choice < 0.85:
+        words = ("fix", "--isolated", "--no-verify", "--unsafe", "-o", "out.onnx", *random.choice(TARGETS))
+    elif choice < 0.95:
+        words = ("encodings", "extract", "-o", "o.onnx", "--encodings", "o.encodings")
+    else:
+        words = ("equalize", "--extended", "--high-bias", "absorb", "-o", "out.onnx")
+    return Case({"m.onnx": data}, (*words, "m.onnx"), "extreme")
 
 
 def _weights(data: bytes) -> dict[str, bytes]:
@@ -387,11 +405,11 @@ SURFACES: dict[str, Callable[[Random], Case]] = {
     "encodings": encodings,
     "config": config,
 }
-SWEEP = "operators"
-"""The surface whose inputs follow from their number more than from the seed."""
+SWEEPS: dict[str, Callable[[Random, int], Case]] = {"operators": operators, "extremes": extremes}
+"""The surfaces whose inputs follow from their number more than from the seed."""
 
 
 def build(surface: str, seed: int, index: int) -> Case:
     """The input of a surface with this number: the same in every process."""
     random = Random(f"{seed}/{surface}/{index}")
-    return operators(random, index) if surface == SWEEP else SURFACES[surface](random)
+    return SWEEPS[surface](random, index) if surface in SWEEPS else SURFACES[surface](random)

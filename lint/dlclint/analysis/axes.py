@@ -52,7 +52,9 @@ def follow(graph: Graph, starts: Mapping[str, int]) -> Followed:
     pending: deque[tuple[Graph, str]] = deque()
 
     def reach(home: Graph, name: str, axis: int) -> bool:
-        """Whether the tensor has the axis only at this position."""
+        """Whether the tensor has the axis, and only at this position."""
+        if axis < 0:
+            return False  # ranks that contradict each other, as damaged files have them
         if (home.path, name) not in followed.axes:
             followed.axes[home.path, name] = axis
             pending.append((home, name))

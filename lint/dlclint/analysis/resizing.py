@@ -20,6 +20,7 @@ from dlclint.fix import CannotFix
 from dlclint.model.constants import replace_constant
 from dlclint.model.dimensions import Dimensions
 from dlclint.model.edits import ModelEdit, SetDimension
+from dlclint.model.evaluation.bounds import whole_numbers
 from dlclint.model.evaluation.values import Values
 from dlclint.model.graph import Model, Node
 from dlclint.model.inference import infer, refine
@@ -185,7 +186,10 @@ class _Waves:
 
     def _value(self, node: Node, position: int) -> Array | None:
         changed = self.changed.get((node.index, position))
-        return changed if changed is not None else node.graph.small_value(node.input(position))
+        if changed is not None:
+            return changed
+        value = node.graph.small_value(node.input(position))
+        return None if whole_numbers(value) is None else value
 
     def _reshape(self, node: Node, old: _Shapes, new: _Shapes) -> Iterator[tuple[int, Array]]:
         shape = self._value(node, 1)

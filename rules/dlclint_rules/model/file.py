@@ -9,6 +9,7 @@ import numpy as np
 
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source, counted
 from dlclint.model import external
+from dlclint.model.evaluation.bounds import real_numbers
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import COMPARES, MICROSOFT, Role, is_qdq, role
 from dlclint.model.tensors import Tensor, Unavailable
@@ -299,9 +300,9 @@ def non_finite_weights(context: ModelContext) -> Iterator[Finding]:
 
 def _is_bound(graph: Graph, name: str) -> bool:
     """Whether a stored number is infinite and a bound, for all ops that read it."""
-    values = graph.small_value(name, 1)
+    values = real_numbers(graph.small_value(name, 1))
     readers = graph.consumers(name)
-    if values is None or np.isnan(np.asarray(values, np.float64)).any() or not readers:
+    if values is None or np.isnan(values).any() or not readers:
         return False
     return all(
         not node.domain

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from dlclint.analysis.batch import Batch
+from dlclint.analysis.matching.terms import stored_integers
 from dlclint.analysis.resizing import resize
 from dlclint.analysis.view import ModelView
 from dlclint.diagnostic import Safety
@@ -21,10 +22,8 @@ def leading_constant(node: Node) -> int | None:
     position = SIZE_INPUT.get(node.op_type)
     if position is None or node.domain:
         return None
-    value = node.graph.small_value(node.input(position))
-    if value is None or value.size == 0 or value.dtype.kind not in "iu":
-        return None
-    return int(value.reshape(-1)[0])
+    value = stored_integers(node.graph, node.input(position))
+    return value[0] if value else None
 
 
 def batch_of_one(view: ModelView, batches: frozenset[Dim], safe: bool) -> Fix:

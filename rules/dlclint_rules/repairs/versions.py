@@ -21,6 +21,7 @@ from dlclint.fix import CannotFix, Fix
 from dlclint.model.attributes import schema_of
 from dlclint.model.constants import add_constant, fresh_name
 from dlclint.model.edits import ModelEdit, RemoveAttribute, ReplaceNodes, SetOpset
+from dlclint.model.evaluation.bounds import real_numbers
 from dlclint.model.graph import Node
 from dlclint.model.native import CONVERTER
 from dlclint.model.op_facts import SOFTMAXES
@@ -158,7 +159,7 @@ def _older_dropout(node: Node, wanted: int) -> ModelEdit:
     if any(name and (node.graph.consumers(name) or name in node.graph.outputs) for name in node.outputs[1:]):
         raise CannotFix("the mask of Dropout is read, and older versions fill it otherwise")
     new = helper.make_node("Dropout", [node.input(0)], node.outputs[:1], name=node.name)
-    ratio = node.graph.small_value(node.input(1)) if node.input(1) else None
+    ratio = real_numbers(node.graph.small_value(node.input(1))) if node.input(1) else None
     if ratio is not None and ratio.size and "ratio" in schema.attributes:
         new.attribute.append(helper.make_attribute("ratio", float(ratio.reshape(-1)[0])))
     return ReplaceNodes(node.graph, (node,), (new,))

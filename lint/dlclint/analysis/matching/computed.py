@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from dlclint.model.evaluation.bounds import real_numbers
 from dlclint.model.graph import Graph, Node
 from dlclint.model.tensors import Array
 from dlclint_schemas.record import record
@@ -148,10 +149,9 @@ def _evaluate(node: Node, values: dict[str, Array], numbers: set[float]) -> Arra
     for name in node.inputs:
         value = values.get(name)
         if value is None and name:
-            stored = node.graph.small_value(name, limit=16)
-            if stored is None or (stored.size != 1 and node.op_type != "ReduceMean"):
+            value = real_numbers(node.graph.small_value(name, limit=16))
+            if value is None or (value.size != 1 and node.op_type != "ReduceMean"):
                 return None
-            value = np.asarray(stored, np.float64)
             if value.size == 1:
                 value = value.reshape(())
                 numbers.add(float(value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import TYPE_CHECKING
 
-from dlclint.model.evaluation.bounds import whole_numbers
+from dlclint.model.evaluation.bounds import real_numbers, whole_numbers
 
 if TYPE_CHECKING:
     from dlclint.analysis.folding import NodeKey
@@ -19,9 +19,8 @@ LONGEST = 64
 def scalar(graph: Graph, tensor: str) -> float | None:
     """The only number of a tensor, where it is stored or follows from the model."""
     value = graph.small_value(tensor, limit=1)
-    if value is None or value.size != 1 or value.dtype.kind not in "fiuV":  # V: bfloat16 and the like
-        return None
-    return float(value.reshape(-1)[0])
+    numbers = None if value is None or value.dtype.kind == "b" else real_numbers(value)
+    return None if numbers is None or numbers.size != 1 else float(numbers.reshape(-1)[0])
 
 
 def stored_integers(graph: Graph, name: str) -> list[int] | None:

@@ -19,7 +19,7 @@ from dlclint.model.types import is_float
 from dlclint_schemas.record import record
 
 _KINDS = onnx.TensorProto.DataType
-_STORED = frozenset(
+QUANTIZED_TYPES = frozenset(
     value
     for name, value in _KINDS.items()
     if name.startswith(("INT", "UINT", "FLOAT8", "FLOAT4")) and not name.endswith("64")
@@ -92,7 +92,7 @@ def quantization(node: Node) -> Quantization | None:
     if (
         values is None
         or not np.isfinite(values).all()
-        or kind not in _STORED
+        or kind not in QUANTIZED_TYPES
         or not is_float(result)
         or (node.input(2) and point is None)
     ):
@@ -108,7 +108,7 @@ def quantization(node: Node) -> Quantization | None:
     else:
         axis = _axis(node)
         block = int(node.attribute("block_size", 0) or 0) or None
-        if axis is None or (values.ndim > 1) != (block is not None):
+        if axis is None or (values.ndim > 1) != (block is not None) or (block or 1) < 0:
             return None
     if blocks is not None and (axis is None or blocks.channels.shape[axis] != 1):
         blocks = None
@@ -189,11 +189,13 @@ def spread(values: npt.NDArray[np.float64], grid: Quantization, shape: tuple[int
         wide = [1] * len(shape)
         wide[axis] = values.size
         reshaped = values.reshape(wide)
+    elif values.ndim != len(shape):
+        raise Unavailable(f"scales of {values.ndim} dimensions do not fit a tensor of {len(shape)}")
     else:
-        reshaped = np.repeat(values, grid.block_size, axis=axis)
-        reshaped = (
-            reshaped[(*[slice(None)] * axis, slice(shape[axis]))] if reshaped.ndim == len(shape) else reshaped
-        )
+        # A block may be longer than its axis.
+        size = min(grid.block_size, max(1, shape[axis]))
+        blocks = values[(*[slice(None)] * axis, slice(-(-shape[axis] // size)))]
+        reshaped = np.repeat(blocks, size, axis=axis)[(*[slice(None)] * axis, slice(shape[axis]))]
     try:
         if np.broadcast_shapes(reshaped.shape, shape) == shape:
             return reshaped

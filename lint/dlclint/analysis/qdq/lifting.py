@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from dlclint.analysis.qdq.grids import (
+    QUANTIZED_TYPES,
     Quantization,
     dequantized,
     gives_scales,
@@ -306,9 +307,11 @@ def _produced(tensor: Tensor, grid: Quantization) -> Produced | str:
     try:
         if min(tensor.shape, default=1) < 0:
             raise Unavailable("its shape is negative")
-        spread(grid.scale, grid, tensor.shape)
+        if tensor.data_type not in QUANTIZED_TYPES:
+            raise Unavailable("its element type is not that of a quantized tensor")
         if tensor.location() is None:
             tensor.array()  # tensors in the structure may not fill their shape
+        spread(grid.scale, grid, tensor.shape)
     except Unavailable as problem:
         return str(problem)
     return Produced(grid.result, tensor.shape, partial(_pieces, tensor, grid))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dlclint.model.types import LARGEST
+
 if TYPE_CHECKING:
     from dlclint.model.graph import Node
 
@@ -55,8 +57,23 @@ def optional(inputs: Inputs, position: int) -> Array | None:
 
 
 def whole_numbers(values: Array | None) -> list[int] | None:
-    """The elements of a tensor of integers, flat; None for other types, as damaged files have them."""
-    return None if values is None or values.dtype.kind not in "iu" else values.reshape(-1).tolist()
+    """The elements of a tensor of integers, flat.
+
+    None for other types and for numbers beyond int64, which no size, axis or index has: damaged files have
+    either.
+    """
+    if values is None or values.dtype.kind not in "iu":
+        return None
+    if values.dtype == np.uint64 and values.size and values.max() > LARGEST:
+        return None
+    return values.reshape(-1).tolist()
+
+
+def real_numbers(values: Array | None) -> npt.NDArray[np.float64] | None:
+    """A tensor of numbers or truth values as float64, in its shape; None for strings and complex numbers."""
+    if values is None or values.dtype.kind not in "biufV":  # V: bfloat16 and the like
+        return None
+    return values.astype(np.float64)
 
 
 def integers(value: Array) -> list[int]:
