@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 
 from dlclint.analysis.axis_steps import END_OF_AXIS
 from dlclint.analysis.batch import Batch
@@ -122,35 +123,47 @@ def _leads(batch: Batch, graph: Graph, tensor: str) -> bool:
     return batch.axis(graph, tensor) == 0 or (named and (tensor_type.shape or (1,))[0] in batch.dims)  # type: ignore[union-attr]
 
 
-def _meets(batch: Batch, node: Node) -> bool:
+_Met = Callable[[Node], Mapping[int | None, Sequence[str]]]
+
+
+def _met(batch: Batch, node: Node) -> Mapping[int | None, Sequence[str]]:
+    """The first two inputs of each rank that have samples along their first axis."""
+    names: dict[int | None, list[str]] = {}
+    for name in dict.fromkeys(filter(None, node.inputs)):
+        if _leads(batch, node.graph, name):
+            alike = names.setdefault(node.graph.rank(name), [])
+            alike += [name] * (len(alike) < 2)
+    return names
+
+
+def _meets(met: _Met, node: Node) -> bool:
     """Whether the output of a node is combined with samples along its first axis."""
     graph, output = node.graph, node.outputs[0]
     rank = graph.rank(output)
-    return any(
-        _leads(batch, graph, name) and graph.rank(name) == rank
-        for reader in graph.consumers(output)
-        for name in reader.inputs
-        if name and name != output
-    )
+    return any(name != output for reader in graph.consumers(output) for name in met(reader).get(rank, ()))
 
 
-def _is_sample_count(size: int, node: Node, batch: Batch) -> bool:
-    return size > 1 and size in batch.dims and _meets(batch, node)
+def _is_sample_count(size: int, node: Node, batch: Batch, met: _Met) -> bool:
+    return size > 1 and size in batch.dims and _meets(met, node)
 
 
-def _shape_flaw(node: Node, batch: Batch) -> tuple[int, str] | None:
+_DIMENSIONS = 64
+"""The most dimensions that arrays have (numpy's limit); a longer list of sizes is no shape."""
+
+
+def _shape_flaw(node: Node, batch: Batch, met: _Met) -> tuple[int, str] | None:
     """The size to which a stored shape fixes the leading dimension, and how."""
     sizes = _written(node.graph, node.input(SIZE_INPUT[node.op_type]))
     data = node.graph.type_of(node.input(0))
-    if not sizes or sizes[0] <= 0 or data is None or not data.shape:
+    if not sizes or len(sizes) > _DIMENSIONS or sizes[0] <= 0 or data is None or not data.shape:
         return None
     leading, own = sizes[0], data.shape[0]
     sentence = f"{node.op_type} fixes the leading dimension to {leading}"
     if node.op_type == "ConstantOfShape":  # which has no other input than the shape
-        return (leading, sentence) if _is_sample_count(leading, node, batch) else None
+        return (leading, sentence) if _is_sample_count(leading, node, batch, met) else None
     sentence += f", its input has {own or '?'}"
     if node.op_type != "Reshape":
-        return (leading, sentence) if _is_sample_count(leading, node, batch) else None
+        return (leading, sentence) if _is_sample_count(leading, node, batch, met) else None
     if _leads(batch, node.graph, node.input(0)) and (leading == own or not isinstance(own, int)):
         return leading, sentence
     stored = node.graph.small_value(node.input(1))
@@ -209,11 +222,12 @@ def baked_in(context: ModelContext) -> Iterator[Finding]:
     What to do: export with batch 1, or replace the constant by -1 or 0.
     """
     batch = context.view.batch
+    met = cache(partial(_met, batch))
     safe = context.target.quantize or not any(isinstance(dim, int) for dim in batch.dims)
     # A constant expression fixes the batch as much as an op that does not fold.
     for node in (node for graph in context.view.model.graphs() for node in graph.nodes if not node.domain):
         if node.op_type in SIZE_INPUT:
-            flaw = _shape_flaw(node, batch)
+            flaw = _shape_flaw(node, batch, met)
         elif node.op_type == "Slice":
             flaw = _slice_flaw(node, batch)
         elif node.op_type == "Concat":

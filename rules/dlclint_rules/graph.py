@@ -16,6 +16,7 @@ from dlclint.analysis.matching.terms import other_operand, sole_reader
 from dlclint.analysis.roles import layer_name
 from dlclint.analysis.shared import short
 from dlclint.diagnostic import Confidence, Safety, Severity, Source, counted, first_few
+from dlclint.model.evaluation.bounds import real_numbers
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import INT32_INDICES, RESIZERS, SIZING_ROLES
 from dlclint.rule import Finding, ModelContext, Place, rule
@@ -313,7 +314,7 @@ def resize_ratio(context: ModelContext) -> Iterator[Finding]:
         axes = node.attribute("axes") if node.op_type == "Resize" else None
         for axis, scale in zip(axes or range(len(sizes)), scales, strict=False):
             size = sizes[axis] if -len(sizes) <= axis < len(sizes) else 0
-            rounded = math.floor(size * scale) if math.isfinite(scale) else 0
+            rounded = math.floor(size * scale) if math.isfinite(size * scale) else 0
             if size > 0 and rounded > 0 and abs(rounded / scale - size) > _SAME_SIZE * size:
                 yield Finding(
                     f"{node.op_type}: the scale {scale:.6g} of axis {axis} makes {rounded} of {size}, whose "
@@ -330,12 +331,12 @@ def resize_ratio(context: ModelContext) -> Iterator[Finding]:
 
 def _scales(node: Node) -> list[float] | None:
     """The scales of a Resize or Upsample, where they are known: an attribute up to Upsample 7."""
-    written = node.attribute("scales")
+    written = node.attribute("scales") if node.op_type == "Upsample" else None
     if isinstance(written, list):
         return written
     position = 2 if node.op_type == "Resize" and (node.version or 11) >= 11 else 1
-    scales = node.graph.model.values.whole(node.graph, node.input(position))
-    return None if scales is None else [float(scale) for scale in scales.reshape(-1)]
+    scales = real_numbers(node.graph.model.values.whole(node.graph, node.input(position)))
+    return None if scales is None else scales.reshape(-1).tolist()
 
 
 _SAME_SIZE = 1e-4

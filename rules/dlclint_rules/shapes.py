@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 
 from dlclint.analysis.lengths import sizing_inputs
 from dlclint.analysis.matching.terms import LONGEST, maker_behind
@@ -294,12 +294,14 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
     """
     on_htp = Runtime.HTP in context.target.chosen
     told: set[tuple[str, int]] = set()
-    turned = cache(_turned)
+    chain_from = cache(partial(_merged, context, cache(_turned)))
+    without_six = cache(_without_six)  # many nodes may read one such tensor
     for node in context.view.nodes():
         for name in (*node.outputs, *node.inputs):
             rank = max(node.graph.ranks(name), default=0) if name else 0
             if rank > 5:
-                chain = _merged(context, node.graph, name, turned)
+                first = _first_of_six(node.graph, name)
+                chain = () if first is None else chain_from(first)
                 if node.key not in told:
                     told |= {each.key for each in chain}
                     ops = ", ".join(each.op_type for each in chain if each.op_type != "Identity")
@@ -309,7 +311,7 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
                         Severity.ERROR if on_htp and not chain else Severity.WARNING,
                         Source("HTP validator", "incorrect Rank 6"),
                         Confidence.INFERRED if chain else Confidence.FIELD_REPORTED,
-                        help=_without_six(node.graph, name),
+                        help=without_six(node.graph, name),
                         node=node,
                         tensor=name,
                         evidence={"rank": rank},
@@ -328,20 +330,26 @@ def _without_six(graph: Graph, tensor: str) -> str:
     return "merge dimensions so that no tensor has more than five"
 
 
-def _merged(
-    context: ModelContext, graph: Graph, tensor: str, turned: Callable[[Graph], frozenset[str]]
-) -> tuple[Node, ...]:
-    """The nodes of a chain with a tensor of six dimensions, where the provider for HTP merges it."""
+def _first_of_six(graph: Graph, tensor: str) -> Node | None:
+    """The Reshape or Gather to six dimensions that may begin a chain with this tensor."""
     first = maker_behind(graph, tensor, ("Identity",))
     if first is not None and first.op_type == "Transpose":
         first = maker_behind(graph, first.input(0), ("Identity",))
     if first is None or first.op_type not in ("Reshape", "Gather") or graph.rank(first.outputs[0]) != 6:
-        return ()
-    chain = [first]
+        return None
+    return first
+
+
+def _merged(
+    context: ModelContext, turned: Callable[[Graph], frozenset[str]], first: Node
+) -> tuple[Node, ...]:
+    """The nodes of a chain from a node to six dimensions on, where the provider for HTP merges it."""
+    graph, chain, folded = first.graph, [first], context.view.folded
     for op in ("Transpose", "Reshape"):
         while True:
             output = chain[-1].outputs[0]
-            readers = _real_readers(context, graph, output)
+            # The provider does not fold a Size.
+            readers = [r for r in graph.consumers(output) if r.key not in folded or r.op_type == "Size"]
             if output in graph.outputs or len(readers) != 1 or readers[0].op_type not in (op, "Identity"):
                 return ()
             if len(chain) > LONGEST:  # an invalid model may have a cycle
@@ -398,15 +406,6 @@ def _is_space_to_depth(graph: Graph, before: str, sizes: tuple[Dim, ...], after:
         (count, channels * down * across, rows, columns),
     ]
     return ends == wanted and not (before in graph.inputs and after in graph.outputs)
-
-
-def _real_readers(context: ModelContext, graph: Graph, tensor: str) -> list[Node]:
-    """The readers of a tensor without nodes that fold; the provider does not fold a Size."""
-    return [
-        node
-        for node in graph.consumers(tensor)
-        if node.key not in context.view.folded or node.op_type == "Size"
-    ]
 
 
 _SPACE_TO_DEPTH = ([0, 1, 3, 5, 2, 4], [0, 3, 5, 1, 2, 4])

@@ -9,6 +9,7 @@ its elements are.
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -24,13 +25,18 @@ class NoValue(Exception):
     """A name has no value, so that the result is unknown; the argument is the name."""
 
 
+def _exact(value: RuleValue) -> RuleValue:
+    """Python's numbers, one or an array of them: a product of declared sizes may exceed 64 bits."""
+    return np.asarray(value, object)
+
+
 def _power_of_two(value: RuleValue) -> RuleValue:
-    whole = np.asarray(value)
+    whole = _exact(value)
     return (whole > 0) & (whole & (whole - 1) == 0)
 
 
 _CALLS: dict[str, Callable[[RuleValue], RuleValue]] = {
-    "ceil": lambda value: np.ceil(value).astype(int),
+    "ceil": lambda value: np.frompyfunc(math.ceil, 1, 1)(value),
     "pow2": _power_of_two,
     "all": np.all,
     "sum": np.sum,
@@ -81,9 +87,9 @@ def _value(node: ast.expr, values: Mapping[str, RuleValue]) -> RuleValue:
         value = values.get(node.id)
         if value is None:
             raise NoValue(node.id)
-        return np.asarray(value) if isinstance(value, (list, tuple)) else value
+        return _exact(value) if isinstance(value, (list, tuple)) else value
     if isinstance(node, ast.List):
-        return np.asarray([_value(element, values) for element in node.elts])
+        return _exact([_value(element, values) for element in node.elts])
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         return _OPERATORS[type(node.op)](_value(node.left, values), _value(node.right, values))
     if isinstance(node, ast.Compare):

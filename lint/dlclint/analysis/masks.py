@@ -27,6 +27,8 @@ _FOLLOWED: dict[str, tuple[int, ...] | None] = {
     "Sum": None,
 }
 """Op to the inputs through which a mask's numbers pass; None: all of them."""
+_STEPS = 512
+"""Inputs of ops that are followed back from one Softmax, so that the cost of all of them is linear."""
 
 
 @record
@@ -136,7 +138,7 @@ def _reaching(softmax: Node) -> Iterator[tuple[str, Node, bool]]:
     """Tensors that no followed op produces: name, reader, whether the sign may change."""
     pending = [(softmax, 0, False)]
     seen: set[tuple[NodeKey, int, bool]] = set()
-    while pending:
+    while pending and len(seen) < _STEPS:
         node, position, either = pending.pop()
         if (node.key, position, either) in seen:
             continue

@@ -7,6 +7,7 @@ norm of 272 and squares that sum up to 73,728, beyond 65,504.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from dlclint.analysis.matching.norm_axes import mean_under_root
 from dlclint.analysis.matching.terms import squared, stored_integers
 from dlclint.analysis.moving import origin
 from dlclint.model.op_facts import FACTORS, SQUARE_SUMS
+from dlclint.model.types import LARGEST
 from dlclint.target import Runtime
 from dlclint_schemas.record import record
 
@@ -150,7 +152,8 @@ def _count(node: Node) -> int | None:
         return None
     sizes = [tensor_type.shape[axis] for axis in axes]
     known = [size for size in sizes if isinstance(size, int)]
-    return math.prod(known) if len(known) == len(sizes) else None
+    count = math.prod(known) if len(known) == len(sizes) else None
+    return None if count is None or count > LARGEST else count
 
 
 def _judged(view: ModelView, node: Node, tensor: str, count: int) -> SumOfSquares:
@@ -162,7 +165,8 @@ def _judged(view: ModelView, node: Node, tensor: str, count: int) -> SumOfSquare
     if estimate is not None and estimate.known:
         squares = estimate.mean**2 + estimate.deviation**2
         over_channels = estimate.channels == 1 or 1 in (summed_axes(node) or ())
-        expected = count * float(squares.mean() if over_channels else squares.max())
+        mean = float(squares.mean() if over_channels else squares.max())
+        expected = min(count * mean, sys.float_info.max)
     sure = ranges.get(origin(node.graph, tensor, ranges))
     if sure is not None:
         nearest = np.maximum(np.maximum(sure.low, -sure.high), 0.0)

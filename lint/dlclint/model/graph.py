@@ -238,13 +238,13 @@ class Graph:
         return {output: node for node in reversed(self.nodes) for output in node.outputs if output}
 
     @cached_property
-    def _consumers(self) -> dict[str, list[Node]]:
+    def _consumers(self) -> dict[str, tuple[Node, ...]]:
         nodes: dict[str, list[Node]] = {}
         for graph in self.with_subgraphs():
             for node in graph.nodes:
                 for name in filter(None, dict.fromkeys(node.inputs)):
                     nodes.setdefault(name, []).append(node)
-        return nodes
+        return {name: tuple(readers) for name, readers in nodes.items()}
 
     def with_subgraphs(self) -> Iterator[Graph]:
         """This graph and every graph below it, outermost first."""
@@ -278,7 +278,7 @@ class Graph:
 
     def consumers(self, tensor: str) -> tuple[Node, ...]:
         """The nodes here and in subgraphs that read a tensor, each once."""
-        return tuple(self._consumers.get(tensor, ()))
+        return self._consumers.get(tensor, ())
 
     def type_of(self, tensor: str) -> TensorType | None:
         """Type of a tensor visible here: declared, inferred, or an initializer's own."""

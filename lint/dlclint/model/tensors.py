@@ -151,7 +151,10 @@ class Tensor:
                 return self._empty(dtype)
             _reach(location[0], location[1], self.nbytes)
             mapped = np.memmap(location[0], np.uint8, "r", location[1], (self.nbytes,))
-            values: Array = mapped.view(dtype).reshape(self.shape)
+            try:
+                values: Array = mapped.view(dtype).reshape(self.shape)
+            except ValueError:
+                raise Unavailable(f"it has {len(self.shape)} dimensions, more than arrays have") from None
             return values
         return self._decode(location)
 

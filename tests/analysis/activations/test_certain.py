@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx.parser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 
 from dlclint.analysis.activations.certain import certain_ranges
 from dlclint.model.dimensions import Dimensions
@@ -53,6 +55,43 @@ def test_boxes_of_a_detector(tmp_path: Path) -> None:
     assert bounds["pixels"] == (-14.5 * 32, 15.5 * 32)
     assert bounds["y"] == (-14.5 * 32, 15.5 * 32)
     assert "turned" not in bounds
+
+
+def test_a_column_and_a_row_are_not_multiplied_out(tmp_path: Path) -> None:
+    """Small constants that broadcast to a large tensor have one range for all of it."""
+    size = 1 << 16
+    column, row = np.linspace(0, 3, size), np.linspace(0, 5, size)
+    save(tmp_path, ["Add a column", "Add b row"], column=column[:, None], row=row[None])
+    bounds = certain_ranges(read(tmp_path / "m.onnx", Dimensions()).graph)
+    assert bounds["b"].low.shape == (size, 1)
+    assert (bounds["c"].minimum, bounds["c"].maximum) == (0.0, 9.0)
+    assert bounds["c"].low.size == 1
+
+
+def test_what_is_held_element_by_element_is_bounded(tmp_path: Path) -> None:
+    """After some millions of elements a range is one for its tensor."""
+    names = "abcdefghijklmnopqrstuvwxyz"
+    save(tmp_path, [f"Add {name} offsets" for name in names[:-1]], offsets=np.linspace(0, 1, 1 << 18)[None])
+    bounds = certain_ranges(read(tmp_path / "m.onnx", Dimensions()).graph)
+    assert sum(bounds[name].low.size for name in names) < 1 << 22
+    assert (bounds["z"].minimum, bounds["z"].maximum) == (0.0, 26.0)
+
+
+def save(folder: Path, ops: list[str], **stored: npt.NDArray[np.float64]) -> None:
+    """A model of a Sigmoid, `a`, and one op after another on it and a stored tensor, from `b` on."""
+    nodes = [helper.make_node("Sigmoid", ["x"], ["a"])]
+    for text in ops:
+        op, before, constant = text.split()
+        nodes.append(helper.make_node(op, [before, constant], [chr(ord(before) + 1)]))
+    last = nodes[-1].output[0]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1])],
+        [helper.make_tensor_value_info(last, TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(values.astype(np.float32), name) for name, values in stored.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), folder / "m.onnx")
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,9 @@ Floats = npt.NDArray[np.float64]
 
 MOST = 1 << 18
 """Elements up to which a range is kept element by element."""
+_HELD = 1 << 22
+"""Elements that are held so for one graph, which bounds memory and time; then a range is one for its tensor.
+The anchors and strides of a detector take some hundred thousand."""
 
 
 @record
@@ -123,6 +126,8 @@ class _Walk:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.found: dict[str, Interval] = {}
+        self._stored: dict[str, Interval | None] = {}
+        self._left = _HELD
 
     def visit(self, node: Node) -> None:
         outputs = [name for name in node.outputs if name]
@@ -137,8 +142,16 @@ class _Walk:
         if np.isnan(output_range.low).any() or np.isnan(output_range.high).any():
             return
         # The second outputs of TopK and MaxPool are indices.
+        output_range = self.held(output_range)
         for name in outputs if node.op_type == "Split" else outputs[:1]:
             self.found[name] = output_range
+
+    def held(self, known: Interval) -> Interval:
+        """A range element by element while the budget lasts, else that of the whole tensor."""
+        if known.low.size <= 1 or known.low.size > MOST:
+            return known if known.low.size <= 1 else known.whole()
+        self._left -= known.low.size
+        return known if self._left >= 0 else known.whole()
 
     def bounded(self, node: Node, output_range: Interval | None) -> Interval | None:
         """The range, intersected with the op's own bounds."""
@@ -159,12 +172,16 @@ class _Walk:
         name = node.input(position)
         if name in self.found:
             return self.found[name]
-        values = vector(self.graph, name) if name else None
+        if name not in self._stored:
+            self._stored[name] = self.constant(name) if name else None
+        return self._stored[name]
+
+    def constant(self, name: str) -> Interval | None:
+        """The values of a stored tensor, as a range."""
+        values = vector(self.graph, name)
         if values is None or not values.size or not np.isfinite(values).all():
             return None
-        if values.size > MOST:
-            return interval(float(values.min()), float(values.max()))
-        return Interval(values, values)
+        return self.held(Interval(values, values))
 
     def made(self, node: Node) -> Interval | None:
         op = node.op_type
@@ -263,13 +280,12 @@ class _Walk:
             return None
         total = known[0]
         for part in known[1:]:
-            try:
-                combined = _combined(node.op_type, total, part)
-            except ValueError:
-                combined = _combined(node.op_type, total.whole(), part.whole())
+            if not _are_few(total, part):
+                total, part = total.whole(), part.whole()
+            combined = _combined(node.op_type, total, part)
             if combined is None:
                 return None
-            total = combined if combined.low.size <= MOST else combined.whole()
+            total = combined
         return total
 
     def weighted(self, node: Node) -> Interval | None:
@@ -320,12 +336,14 @@ class _Walk:
         product = self.graph.producer(node.input(0))
         axes = node.attribute("axes") if node.has("axes") else None
         stored = stored_integers(self.graph, node.input(1)) if axes is None else list(axes)
-        if product is None or product.op_type != "Mul" or stored is None or len(stored) != 1:
+        if product is None or product.op_type != "Mul" or len(product.inputs) != 2:
+            return None
+        if stored is None or len(stored) != 1:
             return None
         for one, other in permutations(product.inputs, 2):
             input_range, rank = self.found.get(one), self.graph.rank(one)
             factors = vector(self.graph, other)
-            if input_range is None or input_range.sums_to_one is None or factors is None or rank is None:
+            if input_range is None or input_range.sums_to_one is None or factors is None or not rank:
                 continue
             if stored[0] % rank == input_range.sums_to_one and factors.size:
                 return interval(float(factors.min()), float(factors.max()))
@@ -396,8 +414,16 @@ def _extreme(op: str, parts: list[Interval | None]) -> Interval | None:
     return replace(interval(low, high), tight=all(part.tight for part in known))
 
 
+def _are_few(one: Interval, other: Interval) -> bool:
+    """Whether two ranges can be combined element by element: small ones may broadcast to a large tensor."""
+    try:
+        return math.prod(np.broadcast_shapes(one.low.shape, other.low.shape)) <= MOST
+    except ValueError:  # shapes that do not fit, as in untrusted models
+        return False
+
+
 def _combined(op: str, one: Interval, other: Interval) -> Interval | None:
-    """The range of an op on two operands, assumed independent; raises ValueError where shapes do not fit."""
+    """The range of an op on two operands, assumed independent, whose shapes broadcast."""
     tight = one.tight and other.tight
     if op in ADDITIONS:
         return Interval(one.low + other.low, one.high + other.high, None, tight)
@@ -421,7 +447,7 @@ def _product(one: Floats, other: Floats) -> Floats:
 
 
 def _power(base: Interval, exponent: Interval) -> Interval | None:
-    power = float(exponent.low.reshape(-1)[0])
+    power = exponent.minimum
     if not (exponent.low == power).all() or not (exponent.high == power).all() or power <= 0:
         return None
     if base.minimum >= 0:

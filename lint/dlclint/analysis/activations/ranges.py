@@ -116,6 +116,13 @@ def activation_ranges(
     return OnDemand(nodes, walk.visit, walk.needs, walk.found)
 
 
+_HELD = 1 << 22
+"""Channels whose estimates are held for one graph; more are estimated as whole tensors. This bounds memory:
+large networks have some hundred thousand."""
+_SAMPLED, _SAMPLED_AT_ONCE = 1 << 18, 1 << 14
+"""Channels for which a smooth function is sampled, in one graph and for one node; this bounds time."""
+
+
 class _Walk:
     """The estimates so far."""
 
@@ -123,6 +130,9 @@ class _Walk:
         self.weights = weights
         self.fused = fused
         self.found: dict[str, Estimate] = {}
+        self._stored: dict[tuple[str, int, int | None], Estimate | None] = {}
+        """Constants by name, number of channels, and rank of the output of the op that reads them."""
+        self._held, self._sampled = _HELD, _SAMPLED
 
     @cached_property
     def fixed(self) -> dict[str, tuple[float, float]]:
@@ -142,11 +152,22 @@ class _Walk:
         return () if pattern.layer == "LayerNorm" else (pattern.source, *node.inputs)
 
     def visit(self, node: Node) -> None:
-        estimate = self.fused_end(node) or self.estimate(node)
-        if estimate is None:
-            return
-        if math.isfinite(estimate.maximum - estimate.minimum):
-            self.found.update((output, estimate) for output in node.outputs if output)
+        with np.errstate(all="ignore"):
+            estimate = self.fused_end(node) or self.estimate(node)
+            if estimate is None or not math.isfinite(estimate.maximum - estimate.minimum):
+                return
+            if estimate.channels > 1:
+                self._held -= estimate.channels
+                estimate = estimate if self._held >= 0 else estimate.whole()
+        self.found.update((output, estimate) for output in node.outputs if output)
+
+    def through(self, estimate: Estimate, function: Callable[[Floats], Floats]) -> Estimate:
+        """Apply a smooth function by channel while that is cheap, else to the whole tensor."""
+        if estimate.channels > 1:
+            self._sampled -= estimate.channels
+            if self._sampled < 0 or estimate.channels > _SAMPLED_AT_ONCE:
+                estimate = estimate.whole()
+        return through(estimate, function)
 
     def fused_end(self, node: Node) -> Estimate | None:
         pattern = self.fused.get(node.key)
@@ -155,7 +176,7 @@ class _Walk:
         if pattern.layer == "LayerNorm":
             return normal(np.zeros(1), np.ones(1), Basis.NORMALIZATION)
         estimate = self.found.get(pattern.source)
-        return None if estimate is None else through(estimate, _UNARY[pattern.layer])
+        return None if estimate is None else self.through(estimate, _UNARY[pattern.layer])
 
     def estimate(self, node: Node) -> Estimate | None:
         op, graph = node.op_type, node.graph
@@ -169,13 +190,13 @@ class _Walk:
             return (
                 bounded_estimate(low, high)
                 if input_estimate is None
-                else _within(through(input_estimate, _UNARY[op]), low, high)
+                else _within(self.through(input_estimate, _UNARY[op]), low, high)
             )
         if op == "HardSigmoid":
             return (
                 bounded_estimate(*bounded_outputs()[op])
                 if input_estimate is None
-                else through(input_estimate, _hard_sigmoid(node))
+                else self.through(input_estimate, _hard_sigmoid(node))
             )
         if op in CLIPPING:
             return _clip(node, input_estimate)
@@ -194,7 +215,7 @@ class _Walk:
         if op in ("LeakyRelu", "PRelu"):
             return _leaky(node, input_estimate)
         if op in _UNARY:
-            return through(input_estimate, _UNARY[op])
+            return self.through(input_estimate, _UNARY[op])
         if op in _POOL_ALL:
             return input_estimate
         if op == "LRN":
@@ -218,6 +239,13 @@ class _Walk:
         estimate = self.found.get(name)
         if estimate is not None:
             return estimate
+        key = name, channels, node.graph.rank(next(filter(None, node.outputs), ""))
+        if key not in self._stored:
+            self._stored[key] = self.constant(node, name, channels)
+        return self._stored[key]
+
+    def constant(self, node: Node, name: str, channels: int) -> Estimate | None:
+        """A constant as an estimate, by channel where a node applies it so."""
         small = vector(node.graph, name)
         if small is not None and small.size:
             size = _by_channel(node, small.shape, channels)
@@ -260,10 +288,10 @@ class _Walk:
         if x not in self.found:
             return None
         if gate.op_type == "HardSigmoid":
-            return through(self.found[x], _gate(_hard_sigmoid(gate)))
+            return self.through(self.found[x], _gate(_hard_sigmoid(gate)))
         if gate.op_type not in _UNARY:
             return None
-        return through(self.found[x], _gate(_UNARY[gate.op_type]))
+        return self.through(self.found[x], _gate(_UNARY[gate.op_type]))
 
     def concat(self, node: Node) -> Estimate | None:
         parts = [self.operand(node, index, 1) for index in range(len(node.inputs))]
@@ -272,8 +300,12 @@ class _Walk:
             return None
         if node.attribute("axis") == 1:
             sizes = [_size(node.graph, name, 1) for name in node.inputs]
-            if all(size and part.channels in (1, size) for size, part in zip(sizes, known, strict=True)):
-                wide = [part.spread(size or 1) for size, part in zip(sizes, known, strict=True)]
+            counts = [size for size in sizes if size is not None and size > 0]
+            fit = len(counts) == len(known) and all(
+                part.channels in (1, size) for size, part in zip(counts, known, strict=True)
+            )
+            if fit and sum(counts) <= self._held:
+                wide = [part.spread(size) for size, part in zip(counts, known, strict=True)]
                 return Estimate(
                     np.concatenate([part.mean for part in wide]),
                     np.concatenate([part.deviation for part in wide]),

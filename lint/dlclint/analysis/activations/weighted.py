@@ -9,6 +9,7 @@ import numpy as np
 from dlclint.analysis.activations.estimate import Basis, Estimate, Floats, normal
 from dlclint.analysis.roles import channel_axis, vector
 from dlclint.analysis.weights.store import Weights
+from dlclint.model.evaluation.bounds import real_numbers
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.model.tensors import Array, Unavailable
@@ -31,7 +32,7 @@ def through_weights(node: Node, estimate: Estimate | None, weights: Weights) -> 
     if matrices is None:
         return None
     sums, squares = matrices
-    groups = int(node.attribute("group", 1) or 1) if node.op_type in CONVOLUTIONS else 1
+    groups = _groups(node)
     inputs = sums.shape[1] * groups
     if estimate.channels not in (1, inputs):
         estimate = estimate.whole()
@@ -57,7 +58,7 @@ def _of_whole(node: Node, estimate: Estimate, weights: Weights) -> Estimate | No
         return None
     share = 1.0
     if node.op_type == "ConvTranspose":
-        if int(node.attribute("group", 1) or 1) != 1:
+        if _groups(node) != 1:
             return None
         share /= _stride(node)
     alpha = float(node.attribute("alpha", 1.0)) if node.op_type == "Gemm" else 1.0
@@ -85,10 +86,10 @@ def _matrices(node: Node) -> tuple[Floats, Floats] | None:
     if stored is None or not stored.shape or stored.count > MOST or stored.count == 0:
         return None
     try:
-        weight = stored.array().astype(np.float64)
-    except (Unavailable, ValueError, TypeError):
+        weight = real_numbers(stored.array())
+    except Unavailable:
         return None
-    if not np.isfinite(weight).all():
+    if weight is None or not np.isfinite(weight).all():
         return None
     scale = 1.0
     if node.op_type == "Gemm":
@@ -98,32 +99,39 @@ def _matrices(node: Node) -> tuple[Floats, Floats] | None:
     elif weight.ndim < 3:
         return None
     elif node.op_type == "ConvTranspose":
-        weight = _turned(weight, int(node.attribute("group", 1) or 1))
+        weight = _turned(weight, _groups(node))
         # One in `stride` taps per dimension contributes to each output.
         scale = 1.0 / _stride(node)
     flat = weight.reshape(*weight.shape[:2], -1)
     return flat.sum(axis=2) * scale, np.square(flat).sum(axis=2) * scale
 
 
-def _stride(node: Node) -> int:
+def _groups(node: Node) -> int:
+    """The groups of a convolution; 1 where they do not divide the first dimension of its weight."""
+    weight = node.graph.constant(node.input(1))
+    if node.op_type not in CONVOLUTIONS or weight is None or not weight.shape:
+        return 1
+    groups = int(node.attribute("group", 1) or 1)
+    return groups if 0 < groups <= weight.shape[0] and not weight.shape[0] % groups else 1
+
+
+def _stride(node: Node) -> float:
     """The product of the strides; 1 where one of them is not positive."""
-    return max(1, int(math.prod(node.attribute("strides") or [1])))
+    strides = [float(stride) for stride in node.attribute("strides") or [1]]
+    return max(1.0, math.prod(strides))
 
 
 def _turned(weight: Array, groups: int) -> Array:
     """[inputs, outputs of a group, taps] as [outputs, inputs of a group, taps]."""
     inputs, outputs = weight.shape[:2]
-    if inputs % groups:
-        groups = 1
     split = weight.reshape(groups, inputs // groups, outputs, -1).transpose(0, 2, 1, 3)
     return np.asarray(split.reshape(groups * outputs, inputs // groups, -1))
 
 
 def _product(matrix: Floats, vector: Floats, groups: int) -> Floats:
-    outputs = len(matrix)
-    if groups == 1 or outputs % groups:
-        return np.asarray(matrix @ vector[: matrix.shape[1]])
-    split = matrix.reshape(groups, outputs // groups, -1)
+    if groups == 1:
+        return np.asarray(matrix @ vector)
+    split = matrix.reshape(groups, len(matrix) // groups, -1)
     return np.asarray(np.einsum("goi,gi->go", split, vector.reshape(groups, -1)).reshape(-1))
 
 

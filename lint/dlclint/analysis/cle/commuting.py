@@ -7,7 +7,7 @@ and in order. Cross-layer equalization may go through such ops; the SDK's goes o
 from __future__ import annotations
 
 from dlclint.analysis.matching.terms import clip_bounds
-from dlclint.model.evaluation.bounds import whole_numbers
+from dlclint.model.evaluation.bounds import real_numbers, whole_numbers
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import HOMOGENEOUS, RESIZERS
 
@@ -63,8 +63,8 @@ def _pads_zeros(pad: Node) -> bool:
         return float(pad.attribute("value")) == 0.0
     if not pad.input(2):
         return True
-    value = graph.model.values.whole(graph, pad.input(2))
-    return value is not None and value.size == 1 and float(value.reshape(-1)[0]) == 0.0
+    value = real_numbers(graph.model.values.whole(graph, pad.input(2)))
+    return value is not None and value.size == 1 and not value.any()
 
 
 def _keeps_channels(resize: Node) -> bool:

@@ -18,6 +18,10 @@ from dlclint_schemas.record import record
 
 _UP, _REGION = 6, 20
 """The maximum number of nodes from a seed up to the tensor it starts from, and in a whole subgraph."""
+_READERS = 32
+"""The readers of a tensor that are tried, so that the cost of all seeds that read it is linear."""
+_INPUTS = 3
+"""The most inputs that a node of these functions has: those of Clip."""
 _CLOSE = 2e-5
 """The largest difference from the function that its spelling in float32 numbers may have."""
 
@@ -82,21 +86,25 @@ def _above(seed: Node) -> Iterator[str]:
     for _ in range(_UP):
         names = [n for node in level for n in node.inputs if n and graph.constant(n) is None]
         yield from dict.fromkeys(names)
-        makers = [maker for name in names if (maker := graph.producer(name)) is not None]
-        level = [m for m in makers if m.graph is graph and m.index not in seen and _is_simple(m)]
+        makers = {
+            m.index: m for name in names if (m := graph.producer(name)) is not None and m.graph is graph
+        }
+        level = [maker for index, maker in makers.items() if index not in seen and _is_simple(maker)]
         seen.update(node.index for node in level)
 
 
 def _is_simple(node: Node) -> bool:
+    if node.domain or len(node.inputs) > _INPUTS:
+        return False
     known = node.op_type in _BINARY or node.op_type in _UNARY
-    return not node.domain and (known or node.op_type in ("Clip", "HardSigmoid", "ReduceMean"))
+    return known or node.op_type in ("Clip", "HardSigmoid", "ReduceMean")
 
 
 def _function_of(seed: Node, source: str, layer: str) -> Computed | None:
     graph = seed.graph
     values: dict[str, Array] = {source: _SAMPLE}
     numbers: set[float] = set()
-    pending, done, last = list(graph.consumers(source)), set[int](), 0
+    pending, done, last = [*graph.consumers(source)[:_READERS]], set[int](), 0
     with np.errstate(all="ignore"):
         while pending and last < _REGION:
             node = min(pending, key=lambda candidate: candidate.index)
@@ -110,7 +118,7 @@ def _function_of(seed: Node, source: str, layer: str) -> Computed | None:
             last += 1
             output = node.outputs[0]
             values[output] = result
-            pending.extend(graph.consumers(output))
+            pending.extend(graph.consumers(output)[:_READERS])
             epsilon = _agrees(layer, result, numbers)
             if epsilon is not None and seed.index in done and _follows(graph, output, seed):
                 return Computed(layer, source, node, epsilon)
@@ -150,7 +158,7 @@ def _evaluate(node: Node, values: dict[str, Array], numbers: set[float]) -> Arra
         value = values.get(name)
         if value is None and name:
             value = real_numbers(node.graph.small_value(name, limit=16))
-            if value is None or (value.size != 1 and node.op_type != "ReduceMean"):
+            if value is None or not value.size or (value.size != 1 and node.op_type != "ReduceMean"):
                 return None
             if value.size == 1:
                 value = value.reshape(())
@@ -178,6 +186,6 @@ def _evaluate(node: Node, values: dict[str, Array], numbers: set[float]) -> Arra
         rank = node.graph.rank(node.input(0))
         if not isinstance(axes, (list, tuple, np.ndarray)):
             return None
-        if list(axes) in ([-1], [rank - 1 if rank else -1]):
+        if first.ndim and list(axes) in ([-1], [rank - 1 if rank else -1]):
             return np.asarray(first.mean(-1, keepdims=True))
     return None

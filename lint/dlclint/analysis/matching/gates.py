@@ -22,8 +22,10 @@ _LONGEST = 5
 
 def gated_activation(graph: Graph, tensor: str, readers: Sequence[Node]) -> str:
     """The function x * f(x) that the two readers of a tensor compute together, or ""."""
+    if len(readers) != 2 or readers[0] is readers[1]:
+        return ""
     product = next((node for node in readers if node.op_type == "Mul"), None)
-    if product is None or len(readers) != 2 or readers[0] is readers[1]:
+    if product is None:
         return ""
     gate = next(node for node in readers if node is not product)
     factor = next((name for name in product.inputs if name != tensor), "")

@@ -86,7 +86,7 @@ def mean_under_root(node: Node, bottom: str) -> tuple[Node | None, int]:
     if root.op_type != "Sqrt" and not is_power:
         return None, 0
     shifted = graph.producer(root.input(0))
-    if shifted is None or shifted.op_type != "Add":
+    if shifted is None or shifted.op_type != "Add" or len(shifted.inputs) != 2:
         return None, 0
     producers = filter(None, map(graph.producer, shifted.inputs))
     return next((mean for mean in producers if mean.op_type == "ReduceMean"), None), between

@@ -165,7 +165,7 @@ def _layer_norm(graph: Graph, root: Node) -> Pattern | None:
     if root.op_type == "Pow" and not is_near(scalar(graph, root.input(1)), 0.5):
         return None
     plus = graph.producer(root.input(0))
-    if plus is None or plus.op_type != "Add":
+    if plus is None or plus.op_type != "Add" or len(plus.inputs) != 2:
         return None
     for name in plus.inputs:
         mean = graph.producer(name)

@@ -75,8 +75,9 @@ def sole_reader(graph: Graph, tensor: str, folded: Container[NodeKey] = ()) -> N
     """
     if not tensor or tensor in graph.outputs:
         return None
-    readers = [node for node in graph.consumers(tensor) if node.key not in folded]
-    return readers[0] if len(readers) == 1 and readers[0].graph is graph else None
+    readers = (node for node in graph.consumers(tensor) if node.key not in folded)
+    first, second = next(readers, None), next(readers, None)
+    return first if first is not None and second is None and first.graph is graph else None
 
 
 def maker_behind(graph: Graph, tensor: str, ops: Container[str]) -> Node | None:

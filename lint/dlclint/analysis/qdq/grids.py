@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from dlclint.model.evaluation.bounds import real_numbers
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import is_qdq
 from dlclint.model.tensors import Array, Tensor, Unavailable
@@ -228,6 +229,6 @@ def _axis(node: Node) -> int | None:
 
 def _numbers(tensor: Tensor) -> npt.NDArray[np.float64] | None:
     try:
-        return np.asarray(tensor.array()).astype(np.float64)
-    except (Unavailable, ValueError, TypeError):
+        return real_numbers(tensor.array())
+    except Unavailable:
         return None
