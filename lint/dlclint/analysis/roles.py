@@ -132,7 +132,7 @@ def converted_weight(use: WeightUse) -> tuple[Array, bool]:
     Raises:
         Unavailable: the values cannot be read.
     """
-    values = use.tensor.array().astype(np.float64)
+    values = use.tensor.numbers()
     factors = folded_factors(use)
     if factors is None or use.axis is None:
         return values, False

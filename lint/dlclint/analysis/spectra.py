@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from dlclint.analysis.matching.terms import scalar, squared
 from dlclint.analysis.moving import moved_inputs
-from dlclint.model.evaluation.bounds import real_numbers
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import COMBINING, FACTORS, FOURIER, LOGARITHMS, SQUARE_SUMS, WEIGHTED_OPS
 from dlclint.model.tensors import Tensor, Unavailable
@@ -98,13 +97,10 @@ def is_transform(tensor: Tensor, by_column: bool = False) -> bool:
     if points < _SHORTEST or rows < _SHORTEST // 2:
         return False
     try:
-        stored = real_numbers(tensor.array())
+        values = tensor.numbers().reshape(shape)
     except Unavailable:
         return False
-    if stored is None or not np.isfinite(stored).all():
-        return False
-    values = stored.reshape(shape)
-    return _are_sinusoids(values.T if by_column else values)
+    return bool(np.isfinite(values).all()) and _are_sinusoids(values.T if by_column else values)
 
 
 def _are_sinusoids(rows: npt.NDArray[np.float64]) -> bool:

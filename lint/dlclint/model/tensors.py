@@ -16,6 +16,7 @@ from onnx import numpy_helper
 from dlclint.model import external
 from dlclint.model.access import Withheld, reach
 from dlclint.model.attributes import value_of
+from dlclint.model.evaluation.bounds import real_numbers
 from dlclint.model.protos import TensorField
 from dlclint.model.types import LARGEST, bits_per_element
 from dlclint.model.wire import Payload
@@ -157,6 +158,17 @@ class Tensor:
                 raise Unavailable(f"it has {len(self.shape)} dimensions, more than arrays have") from None
             return values
         return self._decode(location)
+
+    def numbers(self) -> npt.NDArray[np.float64]:
+        """The values as float64.
+
+        Raises:
+            Unavailable: as `array`, or they are strings or complex numbers.
+        """
+        numbers = real_numbers(self.array())
+        if numbers is None:
+            raise Unavailable("it does not hold real numbers")
+        return numbers
 
     def _empty(self, dtype: np.dtype[Any]) -> Array:
         try:

@@ -264,7 +264,7 @@ def _outside(context: EncodingsContext, row: int, use: WeightUse) -> _Clipped | 
         return None
     before = False
     if folded:
-        raw = _lanes(use.tensor.array().astype(np.float64), use, count)
+        raw = _lanes(use.tensor.numbers(), use, count)
         most = np.abs(raw).max(axis=1)
         # A symmetric grid of few bits extends one step farther below zero than above: an eighth with 4 bits.
         reaches = np.abs(encoding.minimum), np.abs(encoding.maximum)

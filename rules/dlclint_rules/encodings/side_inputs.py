@@ -158,7 +158,7 @@ def _eight_bits(context: EncodingsContext, side: SideInput, grid: EntryGrid) -> 
     from dlclint.model.tensors import Unavailable
 
     try:
-        values = np.zeros(0) if stored is None else stored.array().astype(np.float64)
+        values = np.zeros(0) if stored is None else stored.numbers()
     except Unavailable:
         return None
     if not values.size or not np.isfinite(values).all():

@@ -23,7 +23,7 @@ from dlclint.model.edits import (
 )
 from dlclint.model.graph import Node
 from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
-from dlclint.model.types import numpy_type
+from dlclint.model.types import is_float, numpy_type
 
 _STRIP = 64 << 20
 """Bytes of a transposed weight that are assembled at once."""
@@ -295,7 +295,7 @@ def _largest_slope(node: Node) -> float | None:
     if node.op_type == "LeakyRelu":
         return abs(float(node.attribute("alpha", 0.01)))
     slope = node.graph.constant(node.input(1))
-    if node.op_type != "PRelu" or slope is None:
+    if node.op_type != "PRelu" or slope is None or not is_float(slope.data_type):
         return None
     try:
         return max(

@@ -9,7 +9,6 @@ import numpy as np
 from dlclint.analysis.activations.estimate import Basis, Estimate, Floats, normal
 from dlclint.analysis.roles import channel_axis, vector
 from dlclint.analysis.weights.store import Weights
-from dlclint.model.evaluation.bounds import real_numbers
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import CONVOLUTIONS
 from dlclint.model.tensors import Array, Unavailable
@@ -33,12 +32,10 @@ def through_weights(node: Node, estimate: Estimate | None, weights: Weights) -> 
         return None
     sums, squares = matrices
     groups = _groups(node)
-    inputs = sums.shape[1] * groups
-    if estimate.channels not in (1, inputs):
-        estimate = estimate.whole()
-    wide = estimate.spread(inputs)
-    mean = _product(sums, wide.mean, groups)
-    variance = _product(squares, np.square(wide.deviation), groups)
+    if estimate.channels != sums.shape[1] * groups:
+        return _of_whole(node, estimate.whole(), weights)
+    mean = _product(sums, estimate.mean, groups)
+    variance = _product(squares, np.square(estimate.deviation), groups)
     return _finished(node, mean, variance, estimate.basis)
 
 
@@ -86,10 +83,10 @@ def _matrices(node: Node) -> tuple[Floats, Floats] | None:
     if stored is None or not stored.shape or stored.count > MOST or stored.count == 0:
         return None
     try:
-        weight = real_numbers(stored.array())
+        weight = stored.numbers()
     except Unavailable:
         return None
-    if weight is None or not np.isfinite(weight).all():
+    if not np.isfinite(weight).all():
         return None
     scale = 1.0
     if node.op_type == "Gemm":

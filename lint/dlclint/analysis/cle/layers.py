@@ -47,7 +47,7 @@ class StoredTensor:
         if self.tensor.data_type not in _FLOATS:
             raise CannotScale(f"{self.name!r} is not a float tensor")
         try:
-            numbers = self.tensor.array().astype(np.float64)
+            numbers = self.tensor.numbers()
         except Unavailable as error:
             raise CannotScale(f"{self.name!r} cannot be read: {error}") from None
         if not np.isfinite(numbers).all():

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from dlclint.model.evaluation.bounds import real_numbers
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import is_qdq
 from dlclint.model.tensors import Array, Tensor, Unavailable
@@ -111,7 +110,7 @@ def quantization(node: Node) -> Quantization | None:
         block = int(node.attribute("block_size", 0) or 0) or None
         if axis is None or (values.ndim > 1) != (block is not None) or (block or 1) < 0:
             return None
-    if blocks is not None and (axis is None or blocks.channels.shape[axis] != 1):
+    if blocks is not None and (axis is None or blocks.channels.shape[axis : axis + 1] != (1,)):
         blocks = None
     return Quantization(_KINDS.Name(kind).lower(), values, zero, axis, block, result, blocks)
 
@@ -229,6 +228,6 @@ def _axis(node: Node) -> int | None:
 
 def _numbers(tensor: Tensor) -> npt.NDArray[np.float64] | None:
     try:
-        return real_numbers(tensor.array())
+        return tensor.numbers()
     except Unavailable:
         return None
