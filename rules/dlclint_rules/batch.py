@@ -148,7 +148,7 @@ def _is_sample_count(size: int, node: Node, batch: Batch, met: _Met) -> bool:
 
 
 _DIMENSIONS = 64
-"""The most dimensions that arrays have (numpy's limit); a longer list of sizes is no shape."""
+"""The most dimensions that arrays have (numpy's limit); a longer list of sizes does not count as a shape."""
 
 
 def _shape_flaw(node: Node, batch: Batch, met: _Met) -> tuple[int, str] | None:
