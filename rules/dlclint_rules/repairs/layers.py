@@ -21,6 +21,7 @@ from dlclint.model.edits import (
     SetInput,
     SetOutput,
 )
+from dlclint.model.evaluation.bounds import is_native, real_numbers
 from dlclint.model.graph import Node
 from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
 from dlclint.model.types import is_float, numpy_type
@@ -154,9 +155,9 @@ def gemm_of_activations(node: Node) -> Fix | None:
 
 
 def _holds(dtype: np.dtype[Any], factor: float) -> bool:
-    """Whether a type has a factor's number: integers have no fractions and an end."""
+    """Whether a type has a factor's number: integers have no fractions and an end, texts have none."""
     if dtype.kind not in "iu":
-        return math.isfinite(factor)
+        return dtype.kind in "fV" and math.isfinite(factor)
     limits = np.iinfo(dtype)
     return math.isfinite(factor) and factor.is_integer() and limits.min <= factor <= limits.max
 
@@ -262,7 +263,9 @@ def _reciprocal(node: Node) -> Array | None:
     divisor = node.graph.small_value(node.input(1), limit=1 << 20)
     if node.graph.is_function or node.op_type != "Div" or divisor is None:
         return None
-    if divisor.dtype.kind != "f" or not np.isfinite(divisor).all() or not divisor.all():
+    if divisor.dtype.kind != "f" or not is_native(divisor.dtype):  # float8_e5m2 is of kind f, too
+        return None
+    if not np.isfinite(divisor).all() or not divisor.all():
         return None
     with np.errstate(all="ignore"):
         factor: Array = (1 / divisor.astype(np.float64)).astype(divisor.dtype)
@@ -297,12 +300,16 @@ def _largest_slope(node: Node) -> float | None:
     slope = node.graph.constant(node.input(1))
     if node.op_type != "PRelu" or slope is None or not is_float(slope.data_type):
         return None
+    largest = 0.0
     try:
-        return max(
-            (float(np.abs(c.astype(np.float64)).max(initial=0.0)) for c in slope.chunks()), default=0.0
-        )
+        for chunk in slope.chunks():
+            numbers = real_numbers(chunk)
+            if numbers is None:
+                return None
+            largest = max(largest, float(np.abs(numbers).max(initial=0.0)))
     except Unavailable:
         return None
+    return largest
 
 
 def relus_of_clips(nodes: list[Node]) -> Fix | None:

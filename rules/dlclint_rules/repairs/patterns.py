@@ -18,7 +18,7 @@ from dlclint.diagnostic import Safety
 from dlclint.fix import Fix
 from dlclint.model.constants import add_constant, fresh_name
 from dlclint.model.edits import ModelEdit, ReplaceNodes
-from dlclint.model.types import numpy_type
+from dlclint.model.types import is_float, numpy_type
 
 
 def rewritten(match: Computed) -> Fix | None:
@@ -26,7 +26,7 @@ def rewritten(match: Computed) -> Fix | None:
     graph, last = match.last.graph, match.last
     kind = graph.type_of(last.outputs[0]) or graph.type_of(match.source)
     opset = graph.opset("")
-    dtype = None if kind is None else numpy_type(kind.data_type)
+    dtype = None if kind is None or not is_float(kind.data_type) else numpy_type(kind.data_type)
     if dtype is None or opset is None:
         return None
 
