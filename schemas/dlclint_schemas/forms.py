@@ -55,6 +55,10 @@ class Forms:
     """Ops that reduce five dimensions in float over one axis only."""
     refused_exponents: frozenset[str]
     """Element types of a stored exponent that a float Pow has no form for."""
+    booleans_uncast: frozenset[str]
+    """Ops after which booleans have no quantized Cast to float."""
+    where_not_of_nan: frozenset[int]
+    """Hexagon versions on which a quantized Where has no form for the condition IsNaN."""
     refused_types: Mapping[str, frozenset[str]]
     refused_outputs: Mapping[str, frozenset[str]]
     """Element types that an op cannot produce."""
@@ -98,6 +102,8 @@ def htp_forms() -> Forms:
         MappingProxyType(ranks_of_types),
         frozenset(data["one_axis_at_rank_5"]),
         frozenset(data["refused_exponents"]),
+        frozenset(data["booleans_uncast"]),
+        frozenset(data["where_not_of_nan"]),
         MappingProxyType({op: frozenset(types) for op, types in data["refused_types"].items()}),
         MappingProxyType({op: frozenset(types) for op, types in data["refused_outputs"].items()}),
         MappingProxyType(

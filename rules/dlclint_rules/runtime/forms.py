@@ -54,10 +54,15 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
     all. Cast does not produce 8-bit signed or 16-bit integers without quantization, and OneHot only produces
     float and int32.
     Dynamically quantized exports gather rows of a table of 8-bit integers and dequantize the rows: HTP
-    dequantizes only what is an input, stored, or made by QuantizeLinear. A float Pow has no form for a stored
-    exponent of integers, measured through ONNX Runtime; whether the converters store it as float is unknown.
+    dequantizes only what is an input, stored, or made by QuantizeLinear.
+    Three forms were measured through ONNX Runtime, and whether the converters make the same of them is not
+    known. A float Pow has no form for a stored exponent of integers. In a quantized DLC, no graph can be
+    built with a Cast to float of the booleans that a Gather or Slice takes out of others (6007; v68 to v81).
+    On v68, a quantized Where does not compile whose condition is an IsNaN, which the provider computes in
+    float ("could not create op", 1002).
     What to do: cast to float or int32 before the op, produce a type that it supports, or give the tensor a
-    quantization. Dequantize a table before the Gather, not after it.
+    quantization. Dequantize a table before the Gather, not after it; cast booleans before the Gather or
+    Slice; remove a Where that replaces NaN, which a quantized tensor does not hold.
     """
     forms = htp_forms()
     for node in on_htp(context):
@@ -65,6 +70,8 @@ def element_type(context: ModelContext) -> Iterator[Finding]:
             yield from _not_quantized(context, node)
             continue
         yield from _exponent(context, node)
+        yield from _taken_booleans(context, node)
+        yield from _not_a_number(context, node)
         refused = forms.refused_types.get(node.op_type, frozenset())
         for tensor, kind in _computed(context, node):
             wide = kind == "double" and node.op_type not in forms.float64_taken
@@ -160,6 +167,51 @@ def _exponent(context: ModelContext, node: Node) -> Iterator[Finding]:
             help="store the exponent as float",
             tensor=stored,
             evidence={"type": element},
+        )
+
+
+def _taken_booleans(context: ModelContext, node: Node) -> Iterator[Finding]:
+    """A Cast to a quantized tensor of the booleans that a Gather or Slice takes out of others."""
+    graph, tensor = node.graph, node.input(0)
+    maker = graph.producer(tensor)
+    if node.op_type != "Cast" or maker is None or maker.domain or not context.target.kind.quantize:
+        return
+    kinds = (element_name(graph.type_of(name)) for name in (tensor, node.output(0)))
+    if maker.op_type not in htp_forms().booleans_uncast or (*kinds,) not in _BOOL_TO_FLOAT:
+        return
+    if not is_static(graph, tensor, context.view.folded):
+        yield _refused(
+            node,
+            f"Cast reads {tensor!r}, which {maker.op_type} takes out of booleans: quantized, it does not"
+            " become part of a graph for HTP",
+            help=f"cast to float before the {maker.op_type}",
+            tensor=tensor,
+            evidence={"type": "bool"},
+            related=(places.source(graph, tensor, "its input"),),
+        )
+
+
+_BOOL_TO_FLOAT = (("bool", "float"), ("bool", "float16"))
+
+
+def _not_a_number(context: ModelContext, node: Node) -> Iterator[Finding]:
+    """A quantized Where on v68 whose condition says which elements are not a number."""
+    graph, condition, soc = node.graph, node.input(0), context.target.soc
+    if node.op_type != "Where" or soc is None or soc.hexagon not in htp_forms().where_not_of_nan:
+        return
+    origin = maker_behind(graph, condition, ("Not",))
+    floating = element_name(graph.type_of(node.output(0))) in ("float", "float16")
+    if not floating or not context.target.kind.quantize or origin is None or origin.op_type != "IsNaN":
+        return
+    if not is_static(graph, condition, context.view.folded):
+        yield _refused(
+            node,
+            f"the condition {condition!r} of Where comes from IsNaN, which is computed in float: on Hexagon"
+            f" v{soc.hexagon}, the Where does not compile",
+            help="remove the Where: a quantized tensor holds no NaN",
+            tensor=condition,
+            evidence={"hexagon": soc.hexagon},
+            related=(places.source(graph, condition, "the condition"),),
         )
 
 
