@@ -57,6 +57,14 @@ def swapped(old: str, new: str) -> Callable[[Path], object]:
 
 
 DEEP = "[" * 10_000 + "]" * 10_000
+
+
+def scaled(**scale: Any) -> Callable[[Path], object]:
+    """A file of 2.1.0 with one entry, whose scale is itself quantized."""
+    entry = {"name": "w", "output_dtype": "int4", "axis": 0, "block_size": 1, "y_scale": scale}
+    return text(json.dumps({"version": "2.1.0", "encodings": [entry]}))
+
+
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (text(""), "1:1: error encodings/syntax the file is empty"),
     "spaces": (text(" \n "), "1:1: error encodings/syntax the file holds only white space"),
@@ -97,7 +105,27 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "deep top": (text(DEEP), "1:1: error encodings/syntax lists or objects nest too deep"),
     "deep sections": (
         text('{"activation_encodings":' * 5_000 + "{}" + "}" * 5_000),
-        "encodings/syntax lists or objects nest too deep",
+        "error encodings/syntax the file holds more than 16 sections",
+    ),
+    "many sections": (
+        text("{" + ",".join(['"activation_encodings": {"a": 1}'] * 2_000) + "}"),
+        "error encodings/syntax the file holds more than 16 sections",
+    ),
+    "many sections in one": (
+        text('{"param_encodings": {' + ",".join(['"activation_encodings": {"a": 1}'] * 2_000) + "}}"),
+        "error encodings/syntax the file holds more than 16 sections",
+    ),
+    "scale in blocks of a thousand million": (
+        scaled(x=[[1, 2], [3, 4]], x_scale=[[1.0], [1.0]], axis=1, block_size=10**9),
+        "info encodings/block-quantization 'w': low-power block quantization",
+    ),
+    "scale in blocks beyond 64 bits": (
+        scaled(x=[[1, 2], [3, 4]], x_scale=[[1.0], [1.0]], axis=1, block_size=10**30),
+        "info encodings/block-quantization 'w': low-power block quantization",
+    ),
+    "scale of seventy dimensions": (
+        scaled(x=json.loads("[" * 70 + "1" + "]" * 70), x_scale=1.0),
+        "encodings/field-type 'w': x_scale or x_zero_point of y_scale does not fit x",
     ),
     "deep objects": (text('{"a":' * 10_000), "encodings/syntax lists or objects nest too deep"),
     "null entry": (

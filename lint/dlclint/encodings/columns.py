@@ -45,7 +45,8 @@ from dlclint.encodings.values import (
     shape_of,
 )
 
-_DTYPE = re.compile(r"(u?)int([0-9]{1,2})")
+INTEGER_DTYPE = re.compile(r"(u?)int([0-9]{1,2})")
+"""output_dtype of an integer type: the letter of an unsigned one, and its bits."""
 UNREADABLE: dict[Any, Any] = {None: False}
 """Replaces an entry that is not an object; no JSON object has such a member."""
 _KINDS = {Layout.LEGACY: {"int": INT, "float": FLOAT}, Layout.LIST: {"INT": INT, "FLOAT": FLOAT}}
@@ -467,7 +468,7 @@ class ColumnBuilder:
         bits = np.full(len(table), np.nan)
         kinds = np.full(len(table), UNKNOWN, np.int8)
         for row, name in enumerate(table):
-            match = _DTYPE.fullmatch(name)
+            match = INTEGER_DTYPE.fullmatch(name)
             if match:
                 signed[row], bits[row], kinds[row] = not match[1], float(match[2]), INT
             elif name in FLOAT_DTYPES:

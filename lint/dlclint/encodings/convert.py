@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from dlclint.encodings.columns import INTEGER_DTYPE
 from dlclint.encodings.document import ACTIVATIONS, ENCODINGS, PARAMS, EncodingsDocument, Layout, leaves
 from dlclint.encodings.double import effective_scale
 from dlclint_schemas.record import record
@@ -139,8 +141,21 @@ def _usable_layout(document: EncodingsDocument) -> Layout:
     return layout
 
 
+_LONE = re.compile("[\ud800-\udfff]")
+"""Halves of a surrogate pair, which JSON may hold as an escape, and UTF-8 cannot hold."""
+
+
 def _dumped(whole: Mapping[str, Json]) -> str:
-    return json.dumps(dict(sorted(whole.items())), indent=4, ensure_ascii=False)
+    """JSON text that UTF-8 can hold.
+
+    Raises:
+        CannotConvert: it holds a number that JSON does not have.
+    """
+    try:
+        text = json.dumps(dict(sorted(whole.items())), indent=4, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise CannotConvert(["the file holds NaN or an infinite number, which JSON does not have"]) from None
+    return _LONE.sub(lambda half: f"\\u{ord(half.group()):04x}", text)
 
 
 def written(entries: list[CommonEntry], version: str, producer: Mapping[str, str]) -> str:
@@ -232,10 +247,10 @@ def _from_legacy(
     return entry
 
 
-def _bits(name: str, bits: int) -> int:
-    if not 1 <= bits <= _MOST_BITS:
+def _bits(name: str, bits: float) -> int:
+    if not 1 <= bits <= _MOST_BITS or bits != int(bits):
         raise CannotConvert([f"{name!r}: no tensor has values of {str(bits)[:20]} bits"])
-    return bits
+    return int(bits)
 
 
 def _range(scale: float, offset: float, bits: int) -> tuple[float, float]:
@@ -248,6 +263,8 @@ def _from_list(name: str, value: dict[str, Json], is_param: bool | None, losses:
         return CommonEntry(name, is_param, True, bits, False, False, (), ())
     if kind not in ("PER_TENSOR", "PER_CHANNEL"):
         raise CannotConvert([f"{name!r}: enc_type {kind} is not converted; export it in the other version"])
+    if kind == "PER_TENSOR" and len(value["scale"]) > 1:
+        raise CannotConvert([f"{name!r}: enc_type PER_TENSOR has one scale, not {len(value['scale'])}"])
     shift = value.get("zero_point_shift")
     shift = tuple(shift) if isinstance(shift, list) else (shift or 0.0,) * len(value["scale"])
     return CommonEntry(
@@ -269,10 +286,10 @@ def _from_flat(name: str, value: dict[str, Json]) -> CommonEntry:
         raise CannotConvert(
             [f"{name!r}: block quantization is not converted; export it in the other version"]
         )
-    signed = not dtype.startswith("u")
-    if not dtype.removeprefix("u").startswith("int"):
+    integer = INTEGER_DTYPE.fullmatch(dtype)
+    if integer is None:
         raise CannotConvert([f"{name!r}: {dtype} has no place in the other formats"])
-    bits = _bits(name, int(dtype.removeprefix("u")[3:]))
+    signed, bits = not integer[1], _bits(name, int(integer[2]))
     y_scale = value["y_scale"]
     y_scale = effective_scale(y_scale) if isinstance(y_scale, dict) else y_scale
     scale = leaves(y_scale)

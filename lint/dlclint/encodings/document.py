@@ -7,8 +7,10 @@ entry of a channel or block; one for a per-tensor entry).
 from __future__ import annotations
 
 import enum
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +152,40 @@ class Elements:
 
 
 @dataclass(slots=True)
+class _OpenedEntry:
+    """An entry parsed again, and where its elements are in it.
+
+    A fix asks for a path for each of perhaps thousands of elements, so the entry is parsed and measured once.
+    """
+
+    tensor: int
+    value: Any
+    _firsts: list[int] = field(default_factory=list)
+    _paths: dict[str, list[Path_] | None] = field(default_factory=dict)
+
+    def item_of(self, element: int) -> tuple[int, int]:
+        """The item of a legacy entry's list that holds an element, and the item's first element."""
+        if not self._firsts:
+            sizes = (max(1, channels_of(item)) for item in self.value)
+            self._firsts = list(accumulate(sizes, initial=0))
+        index = bisect_right(self._firsts, element) - 1
+        return (index, self._firsts[index]) if index < len(self.value) else (0, 0)
+
+    def path_in_array(self, key: str, element: int) -> Path_:
+        """The path of an element in a member that is an array, () in any other member."""
+        value = self.value.get(key) if isinstance(self.value, dict) else None
+        if not isinstance(value, list):
+            return ()
+        if key not in self._paths:
+            is_nested = any(isinstance(child, list) for child in value)
+            self._paths[key] = _leaf_paths(value) if is_nested else None
+        paths = self._paths[key]
+        if paths is None:
+            return (element,) if element < len(value) else ()
+        return paths[element] if element < len(paths) else ()
+
+
+@dataclass(slots=True)
 class EncodingsDocument:
     """A file with all that rules, edits, conversion and tables need."""
 
@@ -173,6 +209,8 @@ class EncodingsDocument:
     """Rows of entries whose scale is an object of 2.1.0; see `dlclint.encodings.double`."""
     _rows: dict[str, list[int]] = field(default_factory=dict)
     _finder: json_text.Finder | None = None
+    _opened: _OpenedEntry | None = None
+    """The entry whose elements' paths were last asked for."""
 
     @property
     def layout(self) -> Layout | None:
@@ -235,22 +273,22 @@ class EncodingsDocument:
             return self._legacy_path(tensor, channel, key)
         if not name or name not in ("scale", "offset"):
             return (key,) if key else ()
-        value = self.entry(tensor)
-        value = value.get(key) if isinstance(value, dict) else None
-        return (key, *_unravel(value, channel)) if isinstance(value, list) else (key,)
+        return (key, *self._opened_entry(tensor).path_in_array(key, channel))
 
     def _legacy_path(self, tensor: int, channel: int, key: str) -> Path_:
-        value = self.entry(tensor)
+        opened = self._opened_entry(tensor)
         path: Path_ = (key,) if key else ()
-        if isinstance(value, dict):
+        if not isinstance(opened.value, list):
             return path
-        for index, entry in enumerate(value):
-            size = channels_of(entry)
-            if channel < max(1, size):
-                is_list = size > 0 and isinstance(entry.get(key), list)
-                return (index, *path, channel) if is_list else (index, *path)
-            channel -= max(1, size)
-        return (0, *path)
+        index, first = opened.item_of(channel)
+        entry: Any = opened.value[index] if opened.value else None
+        is_list = channels_of(entry) > 0 and isinstance(entry.get(key), list)
+        return (index, *path, channel - first) if is_list else (index, *path)
+
+    def _opened_entry(self, tensor: int) -> _OpenedEntry:
+        if self._opened is None or self._opened.tensor != tensor:
+            self._opened = _OpenedEntry(tensor, self.entry(tensor))
+        return self._opened
 
     def find(self, tensor: int, path: Path_) -> tuple[Member, int]:
         """The member that a path leads to within an entry; see `json_text.Finder`."""
@@ -330,21 +368,17 @@ def is_vectors(entry: dict[str, Any]) -> bool:
     return any(isinstance(entry.get(key), list) for key in VECTORS)
 
 
-def _unravel(value: list[Any], position: int) -> Path_:
-    """The path to a leaf of nested lists by its position in order."""
-    path: list[str | int] = []
-    node: Any = value
-    while isinstance(node, list):
-        for index, child in enumerate(node):
-            size = len(leaves(child))
-            if position < size:
-                path.append(index)
-                node = child
-                break
-            position -= size
+def _leaf_paths(value: list[Any]) -> list[Path_]:
+    """The path of each leaf of nested lists, in order."""
+    paths: list[Path_] = []
+    pending: list[tuple[Path_, Any]] = [((), value)]
+    while pending:
+        path, node = pending.pop()
+        if isinstance(node, list):
+            pending.extend(((*path, index), node[index]) for index in reversed(range(len(node))))
         else:
-            break
-    return tuple(path)
+            paths.append(path)
+    return paths
 
 
 def leaves(value: Any) -> list[Any]:

@@ -32,9 +32,14 @@ def effective_scale(scale: dict[str, Any]) -> Any:
         return ((stored - zero) * step).tolist()
 
 
+_MAX_RANK = 32
+"""Dimensions that an array of every release of numpy may have (64 from 2.0 on); no tensor has as many."""
+
+
 def _array(value: Any) -> Floats | None:
     """Numbers with one shape; None for anything else."""
-    if value is None or shape_of(value) is None or not set(map(type, leaves(value))) <= {int, float}:
+    shape = shape_of(value)
+    if shape is None or len(shape) > _MAX_RANK or not set(map(type, leaves(value))) <= {int, float}:
         return None
     try:
         return np.array(value, np.float64)
@@ -56,7 +61,9 @@ def _spread(part: Floats, stored: Floats, axis: Any, size: Any) -> Floats | None
     if part.ndim != stored.ndim:
         return None
     if usable and isinstance(size, int) and size > 1 and part.shape[axis] * size >= stored.shape[axis]:
-        part = np.repeat(part, size, axis).take(range(stored.shape[axis]), axis)
+        # The block of each value: a block may be declared far longer than the axis.
+        length = stored.shape[axis]
+        part = part.take(np.arange(length) // min(size, max(length, 1)), axis)
     fits = all(one in (1, other) for one, other in zip(part.shape, stored.shape, strict=True))
     return part if fits else None
 

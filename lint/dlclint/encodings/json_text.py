@@ -29,6 +29,9 @@ limit of the standard library's scanner depends on the release of Python: below 
 in 3.14.
 """
 
+MAX_SECTIONS = 16
+"""Sections in one file. Every format has one or two, and a file that was joined by hand repeats a few."""
+
 
 class NotJson(Exception):
     """Parsing stopped: the offset, the reason, and what to do."""
@@ -359,23 +362,25 @@ PLAIN = json.JSONDecoder()
 
 
 class Finder:
-    """Finds places in one text; caches the members of the last few lists and objects."""
+    """Finds places in one text; caches the members of the lists and objects that were used last."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._known: dict[int, list[Member]] = {}
+        self._known: dict[int, dict[str | int, Member]] = {}
 
-    def members(self, start: int) -> list[Member]:
-        """The members of the object or items of the list at `start`.
+    def _members(self, start: int) -> dict[str | int, Member]:
+        """The members of the object or items of the list at `start`; of members with one key the last one.
 
         Raises:
             NotJson: the text is broken there.
         """
-        known = self._known.get(start)
+        known = self._known.pop(start, None)
         if known is None:
             if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            known = self._known[start] = list(members(self._text, start))
+                del self._known[next(iter(self._known))]
+            known = {member.key: member for member in members(self._text, start)}
+        # The last in the dict was used last: a list is kept while its items are visited one after the other.
+        self._known[start] = known
         return known
 
     def find(self, start: int, path: tuple[str | int, ...]) -> tuple[Member, int]:
@@ -387,13 +392,9 @@ class Finder:
         deepest = Member("", -1, start, start)
         for step, key in enumerate(path):
             try:
-                held = self.members(deepest.start)
+                hit = self._members(deepest.start).get(key)
             except NotJson:
                 return deepest, step
-            if isinstance(key, int):
-                hit = held[key] if key < len(held) and held[key].key == key else None
-            else:
-                hit = next((member for member in reversed(held) if member.key == key), None)
             if hit is None:
                 return deepest, step
             deepest = hit

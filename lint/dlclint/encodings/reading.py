@@ -238,8 +238,6 @@ class _Reader:
         return position
 
     def _section(self, name: str, start: int, pointer: Path_) -> int:
-        if len(pointer) > json_text.MAX_DEPTH:
-            raise json_text.too_deep(start)
         text = self._source.text
         listed = text[start] == "["
         layout = Layout.FLAT if name == ENCODINGS else Layout.LIST if listed else Layout.LEGACY
@@ -248,6 +246,9 @@ class _Reader:
             self._flaws.append(Flaw("layout", message, offset=start))
             return self._value(start)[1]
         row = len(self._sections)
+        if row >= json_text.MAX_SECTIONS:
+            message = f"the file holds more than {json_text.MAX_SECTIONS} sections"
+            raise NotJson(start, message, "a format has at most two; join those of one name")
         self._sections.append(Section(name, layout, start, pointer))
         position = json_text.skip_space(text, start + 1)
         closing = "]" if listed else "}"

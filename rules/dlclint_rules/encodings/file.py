@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
-
 from dlclint.diagnostic import About, Confidence, Safety, Severity, Source
 from dlclint.encodings.document import (
     ACTIVATIONS,
@@ -222,9 +220,9 @@ def _floats_per_channel(context: EncodingsContext) -> Iterator[Finding]:
 def _foreign_fields(context: EncodingsContext) -> Iterator[Finding]:
     """Fields of another layout, which are not read here; `bw` in 2.x makes AIMET refuse the entry."""
     document = context.document
-    for section in document.sections:
+    for number, section in enumerate(document.sections):
         strange = _FOREIGN[section.layout]
-        here = np.isin(document.tensors.section, [document.sections.index(section)])[document.elements.tensor]
+        here = (document.tensors.section == number)[document.elements.tensor]
         for field in sorted(strange):
 
             def finding(
