@@ -15,6 +15,7 @@ import onnx
 
 from dlclint.analysis.cle.cells import CannotScale, Cells
 from dlclint.analysis.cle.measuring import Weight, survey
+from dlclint.analysis.matching.terms import LONGEST
 from dlclint.analysis.weights.statistics import Floats
 from dlclint.model.graph import Graph, Node
 from dlclint.model.tensors import Tensor, Unavailable
@@ -140,8 +141,9 @@ def _stored(node: Node, position: int) -> StoredTensor:
     while True:
         passed.add(source)
         home = node.graph.home(source)
-        readings = sum(reader.inputs.count(source) for reader in home.consumers(source))
-        shared = shared or readings > 1 or source in home.outputs
+        consumers = home.consumers(source)
+        several = len(consumers) > 1 or any(reader.inputs.count(source) > 1 for reader in consumers)
+        shared = shared or several or source in home.outputs
         tensor = home.constant(source)
         if tensor is not None:
             return StoredTensor(
@@ -154,6 +156,8 @@ def _stored(node: Node, position: int) -> StoredTensor:
         source = maker.input(0)
         if source in passed:
             raise CannotScale(f"{name!r} is not stored but made of itself")
+        if len(passed) > LONGEST:
+            raise CannotScale(f"{name!r} is behind more than {LONGEST} Identity nodes")
 
 
 def _cells(conv: Node, weight: StoredTensor) -> Cells:

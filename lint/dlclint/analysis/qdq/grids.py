@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from dlclint.analysis.matching.terms import LONGEST
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import is_qdq
 from dlclint.model.tensors import Array, Tensor, Unavailable
@@ -145,8 +146,11 @@ def _block_scales(node: Node) -> BlockScales | None:
 
 
 def stored(graph: Graph, name: str) -> Tensor | None:
-    """The tensor stored under a name, through Identity, with which exporters share equal parameters."""
-    for _ in range(len(graph.nodes) + 1):
+    """The tensor stored under a name, through Identity, with which exporters share equal parameters.
+
+    None behind more than `LONGEST` of them.
+    """
+    for _ in range(LONGEST):
         tensor = graph.constant(name)
         if tensor is not None:
             return tensor
