@@ -334,7 +334,7 @@ def hta_input(context: ModelContext) -> Iterator[Finding]:
                 problems.append(f"batch {shape[0]}")
             # ONNX is NCHW; the converter makes it NHWC.
             if isinstance(shape[1], int) and shape[1] > limit["channels_max"]:
-                problems.append(f"{shape[1]} channels")
+                problems.append(counted(shape[1], "channel"))
         if problems:
             yield Finding(
                 f"HTA cannot run the input layer of {name!r} ({tensor_type}): {', '.join(problems)}",
