@@ -156,6 +156,8 @@ class _Walk:
             estimate = self.fused_end(node) or self.estimate(node)
             if estimate is None or not math.isfinite(estimate.maximum - estimate.minimum):
                 return
+            if (estimate.low > estimate.high).any():
+                return
             if estimate.channels > 1:
                 self._held -= estimate.channels
                 estimate = estimate if self._held >= 0 else estimate.whole()

@@ -94,7 +94,10 @@ def maker_behind(graph: Graph, tensor: str, ops: Container[str]) -> Node | None:
 
 
 def clip_bounds(node: Node) -> tuple[float | None, float | None]:
-    """Lower and upper bound of a Relu or Clip, from attributes (up to version 6) or inputs."""
+    """Lower and upper bound of a Relu or Clip, from attributes (up to version 6) or inputs.
+
+    A Clip whose lower bound exceeds the upper one gives the upper one everywhere (ONNX, Clip): both are it.
+    """
     if node.op_type == "Relu":
         return 0.0, None
     bounds: list[float | None] = []
@@ -105,7 +108,8 @@ def clip_bounds(node: Node) -> tuple[float | None, float | None]:
             bounds.append(float(written))
         else:
             bounds.append(scalar(node.graph, node.input(position)))
-    return bounds[0], bounds[1]
+    low, high = bounds
+    return (high, high) if low is not None and high is not None and low > high else (low, high)
 
 
 def is_relu6(node: Node) -> bool:
