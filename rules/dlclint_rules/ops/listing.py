@@ -87,7 +87,8 @@ def version_changed_structure(context: ModelContext) -> Iterator[Finding]:
             f"{node.op_type} {version} is not listed and is read as {known}, whose structure differs",
             Severity.WARNING,
             sources.op_row(context.view.table, node.op_type),
-            help=advice or f"no opset lists every op of this model; at opset {known} {node.op_type} is listed",
+            help=advice
+            or f"no opset lists every op of this model; at opset {known} {node.op_type} is listed",
             node=node,
             evidence={"version": version, "read_as": known},
             fix=fix,
