@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache, partial
 
 from dlclint.analysis.lengths import sizing_inputs
-from dlclint.analysis.matching.terms import LONGEST, maker_behind
+from dlclint.analysis.matching.six_dimensions import (
+    SPACE_TO_DEPTH,
+    first_of_six,
+    merged_chain,
+    turned_tensors,
+)
 from dlclint.diagnostic import About, Confidence, Severity, Source, counted, first_few
 from dlclint.model.contradictions import operand_texts
 from dlclint.model.dimensions import NOTHING
-from dlclint.model.evaluation.bounds import whole_numbers
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import (
     DATA_DECIDED,
-    ELEMENTWISE,
-    LAYOUT_SENSITIVE,
     PARAMETER_ROLES,
     Role,
     role,
@@ -287,20 +289,22 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
     dimensions. ONNX Runtime's provider for HTP merges two forms: Gather, Transpose, Reshape if the Gather
     reads each place once, and Reshape, Transpose, Reshape if a dimension of 1 stays in its place, which it
     drops. Of the permutations 0 1 3 5 2 4 and 0 3 5 1 2 4 it merges only a space to depth, [n,c,h*a,w*b] to
-    [n,c*a*b,h,w], unless the data come from an op such as Conv, which it turns to channels last. Nodes that
-    read the six dimensions and fold, such as a Shape, do not count. No document says whether the converter
-    merges these forms. A chain that may be merged has one finding, at its first node.
+    [n,c*a*b,h,w], unless the data come from an op such as Conv, which it turns to channels last; of those it
+    does not merge 0 2 4 1 3 5, as in attention over windows, and 0 4 1 2 3 5, if the first Reshape splits
+    height or width but not the channels. Nodes that read the six dimensions and fold, such as a Shape, do not
+    count. No document says whether the converter merges these forms. A chain that may be merged has one
+    finding, at its first node.
     What to do: merge dimensions before the op, or split the transpose that needs six.
     """
     on_htp = Runtime.HTP in context.target.chosen
     told: set[tuple[str, int]] = set()
-    chain_from = cache(partial(_merged, context, cache(_turned)))
+    chain_from = cache(partial(merged_chain, context.view.folded, cache(turned_tensors)))
     without_six = cache(_without_six)  # many nodes may read one such tensor
     for node in context.view.nodes():
         for name in (*node.outputs, *node.inputs):
             rank = max(node.graph.ranks(name), default=0) if name else 0
             if rank > 5:
-                first = _first_of_six(node.graph, name)
+                first = first_of_six(node.graph, name)
                 chain = () if first is None else chain_from(first)
                 if node.key not in told:
                     told |= {each.key for each in chain}
@@ -325,91 +329,9 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
 def _without_six(graph: Graph, tensor: str) -> str:
     """The ops to write instead of a tensor of six dimensions."""
     ends = (graph.producer(tensor), *graph.consumers(tensor))
-    if any(node is not None and node.attribute("perm") in _SPACE_TO_DEPTH for node in ends):
+    if any(node is not None and node.attribute("perm") in SPACE_TO_DEPTH for node in ends):
         return "write it as one SpaceToDepth where the blocks are square, or merge dimensions"
     return "merge dimensions so that no tensor has more than five"
-
-
-def _first_of_six(graph: Graph, tensor: str) -> Node | None:
-    """The Reshape or Gather to six dimensions that may begin a chain with this tensor."""
-    first = maker_behind(graph, tensor, ("Identity",))
-    if first is not None and first.op_type == "Transpose":
-        first = maker_behind(graph, first.input(0), ("Identity",))
-    if first is None or first.op_type not in ("Reshape", "Gather") or graph.rank(first.outputs[0]) != 6:
-        return None
-    return first
-
-
-def _merged(
-    context: ModelContext, turned: Callable[[Graph], frozenset[str]], first: Node
-) -> tuple[Node, ...]:
-    """The nodes of a chain from a node to six dimensions on, where the provider for HTP merges it."""
-    graph, chain, folded = first.graph, [first], context.view.folded
-    for op in ("Transpose", "Reshape"):
-        while True:
-            output = chain[-1].outputs[0]
-            # The provider does not fold a Size.
-            readers = [r for r in graph.consumers(output) if r.key not in folded or r.op_type == "Size"]
-            if output in graph.outputs or len(readers) != 1 or readers[0].op_type not in (op, "Identity"):
-                return ()
-            if len(chain) > LONGEST:  # an invalid model may have a cycle
-                return ()
-            chain.append(readers[0])
-            if readers[0].op_type == op:
-                break
-    ends = (graph.rank(first.input(0)), graph.rank(chain[-1].outputs[0]))
-    low = all(rank is not None and rank <= 5 for rank in ends)
-    known = graph.type_of(first.outputs[0])
-    sizes = () if known is None or known.shape is None else known.shape
-    order = next((node.attribute("perm") for node in chain if node.op_type == "Transpose"), None) or []
-    in_place = any(size == 1 for axis, size in enumerate(sizes) if order[axis : axis + 1] == [axis])
-    if order in _SPACE_TO_DEPTH and first.input(0) not in turned(graph):
-        in_place = _is_space_to_depth(graph, first.input(0), sizes, chain[-1].outputs[0])
-    if first.op_type == "Gather":
-        in_place = _takes_each_once(first)
-    return tuple(chain) if low and in_place else ()
-
-
-def _takes_each_once(gather: Node) -> bool:
-    """Whether a Gather reads, or may read, each place of its axis once: an unfold without overlaps does."""
-    indices = gather.graph.model.values.whole(gather.graph, gather.input(1))
-    before = gather.graph.type_of(gather.input(0))
-    axis = gather.attribute("axis", 0)
-    if indices is None or before is None or before.shape is None or axis is None:
-        return True
-    places, size = whole_numbers(indices), next(iter(before.shape[axis:]), None)
-    if places is None or size != len(places):
-        return False
-    return sorted(place % len(places) for place in places) == list(range(len(places)))
-
-
-def _turned(graph: Graph) -> frozenset[str]:
-    """The tensors to which elementwise ops lead from an op that the provider turns to channels last."""
-    tensors: set[str] = set()
-    for node in graph.in_order:
-        if not node.domain and (
-            node.op_type in LAYOUT_SENSITIVE
-            or (node.op_type in ELEMENTWISE and not tensors.isdisjoint(node.inputs))
-        ):
-            tensors.update(filter(None, node.outputs))
-    return frozenset(tensors)
-
-
-def _is_space_to_depth(graph: Graph, before: str, sizes: tuple[Dim, ...], after: str) -> bool:
-    """Whether a chain is a space to depth of whole images, and not all of its graph."""
-    ends = [tensor_type and tensor_type.static_shape for tensor_type in map(graph.type_of, (before, after))]
-    if not all(isinstance(size, int) for size in sizes):
-        return False
-    count, channels, rows, down, columns, across = (size for size in sizes if isinstance(size, int))
-    wanted = [
-        (count, channels, rows * down, columns * across),
-        (count, channels * down * across, rows, columns),
-    ]
-    return ends == wanted and not (before in graph.inputs and after in graph.outputs)
-
-
-_SPACE_TO_DEPTH = ([0, 1, 3, 5, 2, 4], [0, 3, 5, 1, 2, 4])
-"""Permutations that the provider treats as a space to depth, and refuses where they are not."""
 
 
 @rule(about=About.FILE, follows=before("shapes/contradiction", "shapes/empty-tensor"))
