@@ -252,13 +252,13 @@ PRIVATE_OP_SETS = {
     ],
     "dlclint.analysis.matching.gates": ["Add Div HardSigmoid Sigmoid Softplus Tanh"],
     "dlclint.analysis.matching.patterns": ["Pow Sqrt"],
+    "dlclint.analysis.matching.six_dimensions": ["Gather Reshape", "Reshape Transpose"],
     "dlclint.analysis.qdq.rewriting": ["Constant Identity"],
     "dlclint.analysis.resizing": ["Expand Tile"],
     "dlclint.analysis.spectra": ["AveragePool Cast Clip ReduceSum Sqrt Sum", "ReduceL2 Sqrt"],
     "dlclint.simulate.inputs.drawn": ["Add Sub", "Cast Expand Identity Transpose", "GatherND RoiAlign"],
     "dlclint.simulate.scores": ["Exp ReduceSum", "HardSigmoid Sigmoid"],
     "dlclint_rules.batch": ["Cast Identity"],
-    "dlclint_rules.shapes": ["Gather Reshape", "Reshape Transpose"],
     # What onnx itself does: which inference replaces a missing one, and how lengths propagate.
     "dlclint.model.inference": ["GreaterOrEqual GroupNormalization LessOrEqual MeanVarianceNormalization"],
     "dlclint.model.propagation": [

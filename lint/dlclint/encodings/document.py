@@ -210,7 +210,7 @@ class EncodingsDocument:
     _rows: dict[str, list[int]] = field(default_factory=dict)
     _finder: json_text.Finder | None = None
     _opened: _OpenedEntry | None = None
-    """The entry whose elements' paths were last asked for."""
+    """The entry whose elements' paths were read last."""
 
     @property
     def layout(self) -> Layout | None:

@@ -1,6 +1,6 @@
 """Chains through a tensor of six dimensions that ONNX Runtime's provider for HTP merges into one op.
 
-Measured with QNN 2.51 on x86; see `shapes/rank-above-five`.
+Measured with QNN 2.51 on x86.
 """
 
 from __future__ import annotations

@@ -74,6 +74,6 @@ def test_the_places_of_all_elements_take_few_readings_of_the_entry(
     assert parsed < 10 * CHANNELS
 
 
-def test_what_is_no_list_of_entries_has_no_path() -> None:
+def test_a_section_that_holds_a_number_has_no_path() -> None:
     document = read_bytes(b'{"activation_encodings": {"x": 5}}', Path("m.encodings"))
     assert document.field_path(0, "scale") == ("scale",)
