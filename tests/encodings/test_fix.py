@@ -72,6 +72,17 @@ def test_an_entry_behind_vectors_is_fixed_itself(tmp_path: Path) -> None:
         assert fixed_entry[-1] == {"bitwidth": 8, "dtype": "int"}
 
 
+def test_vectors_with_a_number_beyond_all_floats_stay(tmp_path: Path) -> None:
+    """Written out one by one they would hold Infinity, which is not JSON."""
+    path = tmp_path / "x.json"
+    path.write_text(
+        '{"version": "0.6.1", "activation_encodings": {}, "param_encodings":'
+        ' {"w": [{"bitwidth": 8, "dtype": "int", "scale": [1, 1e999], "offset": [0, 0]}]}}'
+    )
+    fixed = fix_overrides(Job(path, kind="encodings"), False)
+    assert "Infinity" not in fixed.text_after and "1e999" in fixed.text_after
+
+
 # Every number that a good entry is written with has the same value in several spellings.
 SPELLED = {
     "scale": ("0.25", "2.5e-1", "0.2500", "25E-2"),

@@ -245,7 +245,11 @@ class ColumnBuilder:
         expanded = [
             {key: value[i] if key in vectors else value for key, value in entry.items()} for i in range(size)
         ]
-        fix = ((index,), ", ".join(map(json.dumps, expanded)), "write one entry per channel")
+        try:
+            text = ", ".join(json.dumps(each, allow_nan=False) for each in expanded)
+        except ValueError:  # 1e999 is a number of JSON, and Infinity is not
+            text = ""
+        fix = ((index,), text, "write one entry per channel") if text else None
         self._flaw("layout", tensor, (index,), message, help="write one object per channel", fix=fix)
         return expanded
 

@@ -292,9 +292,13 @@ class EncodingsDocument:
 
     def find(self, tensor: int, path: Path_) -> tuple[Member, int]:
         """The member that a path leads to within an entry; see `json_text.Finder`."""
+        return self._shared_finder.find(self.places[tensor].start, path)
+
+    @property
+    def _shared_finder(self) -> json_text.Finder:
         if self._finder is None:
             self._finder = json_text.Finder(self.source.text)
-        return self._finder.find(self.places[tensor].start, path)
+        return self._finder
 
     def spelling(self, tensor: int, path: Path_ = ()) -> str:
         """How a value in an entry is written; "" where the value is absent."""
@@ -310,21 +314,9 @@ class EncodingsDocument:
         if row is not None:
             entry = self.places[row]
             if offset < entry.end:
-                return (*self.entry_path(row), *self._inside(entry.start, offset))
+                return (*self.entry_path(row), *self._shared_finder.path_at(entry.start, offset))
         before = [key for key, (start, _) in self.top_offsets.items() if start <= offset]
         return tuple(before[-1:])
-
-    def _inside(self, start: int, offset: int) -> Path_:
-        path: list[str | int] = []
-        while True:
-            for member in json_text.members(self.source.text, start):
-                begin = member.key_start if member.key_start >= 0 else member.start
-                if begin <= offset < member.end:
-                    path.append(member.key)
-                    start = member.start
-                    break
-            else:
-                return tuple(path)
 
     def place(self, tensor: int, path: Path_ = ()) -> tuple[str, int, int]:
         """JSON pointer, line and column of a place in an entry, or of the nearest one that exists."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from json import decoder as json_decoder
@@ -361,24 +362,42 @@ def members_from(text: str, position: int, closing: str) -> Iterator[Member]:
 PLAIN = json.JSONDecoder()
 
 
+class _Children:
+    """The members of an object or items of a list, in order, up to where the text is broken."""
+
+    def __init__(self, text: str, start: int) -> None:
+        self.ordered: list[Member] = []
+        self.is_broken = False
+        try:
+            self.ordered.extend(members(text, start))
+        except NotJson:
+            self.is_broken = True
+        self.by_key = {member.key: member for member in self.ordered}
+        """Of members with one key the last one, as in parsing."""
+
+    def around(self, offset: int) -> Member | None:
+        """The member whose key or value encloses an offset."""
+        at = bisect_right(self.ordered, offset, key=_begin) - 1
+        return self.ordered[at] if at >= 0 and offset < self.ordered[at].end else None
+
+
+def _begin(member: Member) -> int:
+    return member.key_start if member.key_start >= 0 else member.start
+
+
 class Finder:
     """Finds places in one text; caches the members of the lists and objects that were used last."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._known: dict[int, dict[str | int, Member]] = {}
+        self._known: dict[int, _Children] = {}
 
-    def _members(self, start: int) -> dict[str | int, Member]:
-        """The members of the object or items of the list at `start`; of members with one key the last one.
-
-        Raises:
-            NotJson: the text is broken there.
-        """
+    def _children(self, start: int) -> _Children:
         known = self._known.pop(start, None)
         if known is None:
             if len(self._known) >= _REMEMBERED:
                 del self._known[next(iter(self._known))]
-            known = {member.key: member for member in members(self._text, start)}
+            known = _Children(self._text, start)
         # The last in the dict was used last: a list is kept while its items are visited one after the other.
         self._known[start] = known
         return known
@@ -391,14 +410,20 @@ class Finder:
         """
         deepest = Member("", -1, start, start)
         for step, key in enumerate(path):
-            try:
-                hit = self._members(deepest.start).get(key)
-            except NotJson:
-                return deepest, step
+            children = self._children(deepest.start)
+            hit = None if children.is_broken else children.by_key.get(key)
             if hit is None:
                 return deepest, step
             deepest = hit
         return deepest, len(path)
+
+    def path_at(self, start: int, offset: int) -> tuple[str | int, ...]:
+        """The path from the value at `start` to the deepest value known to enclose an offset."""
+        path: list[str | int] = []
+        while (member := self._children(start).around(offset)) is not None:
+            path.append(member.key)
+            start = member.start
+        return tuple(path)
 
 
 _REMEMBERED = 64

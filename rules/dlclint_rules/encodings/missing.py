@@ -39,6 +39,14 @@ _FOR_INTEGERS = {
 }
 _OTHER_SPELLINGS = {"bitwidth": ("bw", "bits"), "dtype": ("type",), "is_symmetric": ("is_sym",)}
 _LPBQ = {"per_channel_float_scale", "per_block_int_scale"}
+_DECISIVE = frozenset(
+    {"min", "max", "scale", "offset", "bitwidth", "dtype", "is_symmetric", "y_scale", *_LPBQ, None}
+).union(
+    *_REQUIRED.values(),
+    *_FOR_INTEGERS.values(),
+    *_OTHER_SPELLINGS.values(),
+)
+"""The fields that decide what an entry lacks, and None, which elements have that are not objects."""
 
 
 @encodings_rule(about=About.FILE)
@@ -55,8 +63,13 @@ def missing_field(context: EncodingsContext) -> Iterator[Finding]:
     yield from reported(context, "missing-field", Source(FORMAT, "name"))
     document = context.document
     elements = document.elements
-    for number_of, keys in enumerate(document.signatures):
-        here = elements.signature == number_of
+    alike: dict[frozenset[str], list[int]] = {}
+    for number, fields in enumerate(document.signatures):
+        alike.setdefault(fields & _DECISIVE, []).append(number)
+    for keys, numbers in alike.items():
+        table = np.zeros(len(document.signatures), bool)
+        table[numbers] = True
+        here = table[elements.signature]
         for tensor_layout in {section.layout for section in document.sections}:
             chosen = here & document.in_layout(tensor_layout)
             if not chosen.any() or None in keys:

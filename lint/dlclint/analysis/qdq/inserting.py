@@ -38,7 +38,8 @@ def quantized_again(lifted: Lifted) -> Draft:
     held = [onnx.NodeProto.FromString(node.SerializeToString()) for node in graph.node]
     for node in held:
         _rename(node, shown)
-        made_here = [name for name in node.output if name in wanted]
+        # Each once: a damaged node may have one name twice.
+        made_here = dict.fromkeys(name for name in node.output if name in wanted)
         for position, name in enumerate(node.output):
             node.output[position] = inner.get(name, name)
         nodes.append(node)
