@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dlclint.model.types import LARGEST
-
 if TYPE_CHECKING:
     from dlclint.model.graph import Node
 
@@ -64,7 +62,7 @@ def whole_numbers(values: Array | None) -> list[int] | None:
     """
     if values is None or values.dtype.kind not in "iu":
         return None
-    if values.dtype == np.uint64 and values.size and values.max() > LARGEST:
+    if values.dtype == np.uint64 and values.size and values.max() > np.iinfo(np.int64).max:
         return None
     return values.reshape(-1).tolist()
 
