@@ -289,11 +289,11 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
     dimensions. ONNX Runtime's provider for HTP merges two forms: Gather, Transpose, Reshape if the Gather
     reads each place once, and Reshape, Transpose, Reshape if a dimension of 1 stays in its place, which it
     drops. Of the permutations 0 1 3 5 2 4 and 0 3 5 1 2 4 it merges only a space to depth, [n,c,h*a,w*b] to
-    [n,c*a*b,h,w], unless the data come from an op such as Conv, which it turns to channels last; of those it
-    does not merge 0 2 4 1 3 5, as in attention over windows, and 0 4 1 2 3 5, if the first Reshape splits
-    height or width but not the channels. Nodes that read the six dimensions and fold, such as a Shape, do not
-    count. No document says whether the converter merges these forms. A chain that may be merged has one
-    finding, at its first node.
+    [n,c*a*b,h,w]. Data that follow from an op such as Conv, which it turns to channels last, are permuted
+    otherwise if the first Reshape leaves batch and channels: it merges those two, and refuses 0 2 4 1 3 5, as
+    in attention over windows, and 0 4 1 2 3 5. Nodes that read the six dimensions and fold, such as a Shape,
+    do not count. No document says whether the converter merges these forms. A chain that may be merged has
+    one finding, at its first node.
     What to do: merge dimensions before the op, or split the transpose that needs six.
     """
     on_htp = Runtime.HTP in context.target.chosen

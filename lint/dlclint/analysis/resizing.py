@@ -199,6 +199,8 @@ class _Waves:
             return
         if shape.ndim != 1 or len(shape) != len(target):
             return
+        if len(before) != len(after):  # a Squeeze without axes drops a batch of 1
+            raise CannotFix(f"with that batch {node.input(0)!r} has {len(after)} of {len(before)} dimensions")
         axes = [axis for axis, (one, two) in enumerate(zip(before, after, strict=True)) if one != two]
         if len(axes) != 1 or before[axes[0]] * self.new_batch != after[axes[0]] * self.old_batch:
             return

@@ -11,7 +11,7 @@ from dlclint.analysis.folding import NodeKey
 from dlclint.analysis.matching.terms import LONGEST, maker_behind
 from dlclint.model.evaluation.bounds import whole_numbers
 from dlclint.model.graph import Graph, Node
-from dlclint.model.op_facts import ELEMENTWISE, LAYOUT_SENSITIVE
+from dlclint.model.op_facts import ELEMENTWISE, LAYOUT_SENSITIVE, REDUCTIONS, SOFTMAXES
 from dlclint.model.types import Dim
 
 SPACE_TO_DEPTH = ([0, 1, 3, 5, 2, 4], [0, 3, 5, 1, 2, 4])
@@ -56,10 +56,12 @@ def merged_chain(
     sizes = () if known is None or known.shape is None else known.shape
     order = next((node.attribute("perm") for node in chain if node.op_type == "Transpose"), None) or []
     in_place = any(size == 1 for axis, size in enumerate(sizes) if order[axis : axis + 1] == [axis])
-    if order in SPACE_TO_DEPTH and first.input(0) not in turned(graph):
+    # The change to channels last goes through a Reshape that leaves the channels.
+    is_turned = first.input(0) in turned(graph) and _keeps_channels(graph, first.input(0), sizes)
+    if order in SPACE_TO_DEPTH and not is_turned:
         in_place = _is_space_to_depth(graph, first.input(0), sizes, chain[-1].outputs[0])
-    if order in _TURNED_SPACE_TO_DEPTH and first.input(0) in turned(graph):
-        in_place = in_place and not _keeps_channels(graph, first.input(0), sizes)
+    elif order in _TURNED_SPACE_TO_DEPTH and is_turned:
+        in_place = False
     if first.op_type == "Gather":
         in_place = _takes_each_once(first)
     return tuple(chain) if low and in_place else ()
@@ -79,13 +81,25 @@ def _takes_each_once(gather: Node) -> bool:
 
 
 def turned_tensors(graph: Graph) -> frozenset[str]:
-    """The tensors to which elementwise ops lead from an op that the provider turns to channels last."""
+    """The tensors that follow from an op that the provider turns to channels last.
+
+    The layout goes on through elementwise ops, a softmax, a reduction that keeps the dimension, and a Concat
+    of such tensors only.
+    """
     tensors: set[str] = set()
     for node in graph.in_order:
-        if not node.domain and (
-            node.op_type in LAYOUT_SENSITIVE
-            or (node.op_type in ELEMENTWISE and not tensors.isdisjoint(node.inputs))
-        ):
+        if node.domain:
+            continue
+        if node.op_type == "Concat":
+            is_turned = tensors.issuperset(node.inputs)
+        elif node.op_type in REDUCTIONS:
+            is_turned = node.input(0) in tensors and node.attribute("keepdims", 1) == 1
+        elif node.op_type in SOFTMAXES:
+            is_turned = node.input(0) in tensors
+        else:
+            elementwise = node.op_type in ELEMENTWISE and not tensors.isdisjoint(node.inputs)
+            is_turned = elementwise or node.op_type in LAYOUT_SENSITIVE
+        if is_turned:
             tensors.update(filter(None, node.outputs))
     return frozenset(tensors)
 
