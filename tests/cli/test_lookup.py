@@ -68,6 +68,19 @@ def test_wrong_names(arguments: list[str], says: str, capsys: pytest.CaptureFixt
     assert error.count("\n") == 1
 
 
+def test_an_op_that_is_not_listed_has_its_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ops", "softsign"]) == 2
+    assert "does not take it; write it as x / (1 + Abs(x))" in capsys.readouterr().err
+
+
+def test_a_word_too_many_is_not_called_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["ops", "Relu", "Conv"])
+    assert capsys.readouterr().err == (
+        "dlclint: error: unexpected argument 'Conv' of dlclint ops (see dlclint ops --help)\n"
+    )
+
+
 def test_an_op_of_onnx_is_not_a_misspelling_of_another(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ops", "Selu"]) == 2
     assert "did you mean" not in capsys.readouterr().err

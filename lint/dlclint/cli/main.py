@@ -74,14 +74,16 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **settings)
 
     def parse_known_args(self, *arguments: Any) -> Any:  # type: ignore[override]
-        """As the parent does, but an option that a command does not know is an error at once."""
+        """As the parent does, but a word that a command does not know is an error at once."""
         words = arguments[0] if arguments else None
         for word in words or ():
             if _NEGATIVE_SIZES.match(word):  # argparse takes such a word for an option, and counts arguments
                 self.error(f"{plain(word)} has sizes below 1; give numbers such as 1,3,224,224")
         namespace, rest = super().parse_known_args(*arguments)
         if rest:
-            self.error(f"unknown option {plain(rest[0])} of {self.prog}{self._near(rest[0])}")
+            if rest[0].startswith("-"):
+                self.error(f"unknown option {plain(rest[0])} of {self.prog}{self._near(rest[0])}")
+            self.error(f"unexpected argument {plain(rest[0])!r} of {self.prog} (see {self.prog} --help)")
         return namespace, rest
 
     def _near(self, text: str) -> str:
