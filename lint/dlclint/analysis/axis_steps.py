@@ -234,7 +234,8 @@ def _is_outer(node: Node, old: Dim, after: tuple[Dim, ...], position: int) -> bo
         return old < 2 or (isinstance(new, int) and new % old == 0 and new > 0)
     if not isinstance(new, int):
         return True
-    return position == 0 and new % (_parts_stored(node, _shape(node, node.input(0)) or ()) or new + 1) == 0
+    parts = _parts_stored(node, _shape(node, node.input(0)) or ())
+    return position == 0 and parts is not None and new % parts == 0
 
 
 def _parts_stored(node: Node, before: tuple[Dim, ...]) -> int | None:

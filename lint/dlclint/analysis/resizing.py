@@ -110,6 +110,8 @@ def resize(model: Model, sizes: Sizes, baked: int | None = None) -> Iterator[Mod
                     old_batch = was
     if old_batch is None or new_batch is None or old_batch == new_batch:
         return
+    if old_batch < 1:
+        raise CannotFix(f"the batch is {old_batch}, so no constant can be scaled with it")
     if old_batch == 1:
         raise CannotFix(
             "constants that hold a batch of 1 cannot be distinguished from others; export it again"
