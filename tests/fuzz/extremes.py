@@ -26,6 +26,8 @@ Field = tuple[str, int]
 """The kind of a field and its number among those of its kind."""
 _WHOLE = (*INTEGERS, -7, (1 << 31) - 1, 1 << 62)
 _REAL = (*FLOATS, -0.0, -3.4e38, 2.0**63, 1e-12)
+_WIDE = (1e300, -1e300, 5e-324)
+"""Numbers of 64 bits that no float32 holds."""
 _TYPES = (
     *(TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32, TensorProto.UINT8, TensorProto.BOOL),
     *(TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE, TensorProto.STRING),
@@ -95,6 +97,8 @@ def _fill(tensor: onnx.TensorProto, kind: int, dims: Sequence[int], value: float
 def _tensor_changes() -> Iterator[Change]:
     for value in _REAL:
         yield lambda tensor, value=value: _fill(tensor, TensorProto.FLOAT, list(tensor.dims), value)
+    for value in _WIDE:
+        yield lambda tensor, value=value: _fill(tensor, TensorProto.DOUBLE, list(tensor.dims), value)
     for value in _WHOLE:
         yield lambda tensor, value=value: _fill(tensor, TensorProto.INT64, list(tensor.dims), value)
     for kind in _TYPES:

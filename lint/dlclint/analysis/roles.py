@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlclint.analysis.matching.terms import other_operand, sole_reader
+from dlclint.model.evaluation.bounds import real_numbers
 from dlclint.model.op_facts import ABSORBED, CONVOLUTIONS, RECURRENT, WEIGHTED_OPS, Role, positions
 from dlclint_schemas.record import record
 
@@ -176,6 +177,4 @@ def vector(graph: Graph, name: str) -> Array | None:
     values = graph.small_value(name, 1 << 20) if name else None
     if values is None and name:
         values = graph.model.values.whole(graph, name)
-    if values is None or values.dtype.kind not in "fV":
-        return None
-    return values.astype(np.float64)
+    return real_numbers(values) if values is not None and values.dtype.kind in "fV" else None

@@ -68,10 +68,17 @@ def whole_numbers(values: Array | None) -> list[int] | None:
 
 
 def real_numbers(values: Array | None) -> npt.NDArray[np.float64] | None:
-    """A tensor of numbers or truth values as float64, in its shape; None for strings and complex numbers."""
+    """A tensor of numbers or truth values as float64, in its shape; None for strings and complex numbers.
+
+    Numbers beyond float32 are infinite, as in a DLC, so that products and squares of others stay finite.
+    """
     if values is None or values.dtype.kind not in "biufV":  # V: bfloat16 and the like
         return None
-    return values.astype(np.float64)
+    numbers = values.astype(np.float64)
+    if values.dtype != np.float64:
+        return numbers
+    largest = float(np.finfo(np.float32).max)
+    return np.where(np.abs(numbers) > largest, np.copysign(np.inf, numbers), numbers)
 
 
 def integers(value: Array) -> list[int]:
