@@ -60,7 +60,7 @@ def model(kind: str, order: tuple[int, ...], split: tuple[int, ...], unfolds: bo
     moved = [split[axis] for axis in order]
     if unfolds:
         end = [*moved[:2], moved[2] * moved[3], moved[4] * moved[5]]
-    elif order in PERMUTATIONS[:2] and order[1] != 1:
+    elif order in PERMUTATIONS[:2]:
         end = [moved[0] * moved[1] * moved[2], *moved[3:]]
     else:
         end = [moved[0], moved[1] * moved[2] * moved[3], *moved[4:]]

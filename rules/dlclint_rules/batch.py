@@ -143,10 +143,6 @@ def _meets(met: _Met, node: Node) -> bool:
     return any(name != output for reader in graph.consumers(output) for name in met(reader).get(rank, ()))
 
 
-def _is_sample_count(size: int, node: Node, batch: Batch, met: _Met) -> bool:
-    return size > 1 and size in batch.dims and _meets(met, node)
-
-
 _DIMENSIONS = 64
 """The most dimensions that arrays have (numpy's limit); a longer list of sizes does not count as a shape."""
 
@@ -159,11 +155,11 @@ def _shape_flaw(node: Node, batch: Batch, met: _Met) -> tuple[int, str] | None:
         return None
     leading, own = sizes[0], data.shape[0]
     sentence = f"{node.op_type} fixes the leading dimension to {leading}"
-    if node.op_type == "ConstantOfShape":  # which has no other input than the shape
-        return (leading, sentence) if _is_sample_count(leading, node, batch, met) else None
-    sentence += f", its input has {own or '?'}"
+    if node.op_type != "ConstantOfShape":  # which has no other input than the shape
+        sentence += f", its input has {own or '?'}"
     if node.op_type != "Reshape":
-        return (leading, sentence) if _is_sample_count(leading, node, batch, met) else None
+        is_batch = leading > 1 and leading in batch.dims and _meets(met, node)
+        return (leading, sentence) if is_batch else None
     if _leads(batch, node.graph, node.input(0)) and (leading == own or not isinstance(own, int)):
         return leading, sentence
     stored = node.graph.small_value(node.input(1))

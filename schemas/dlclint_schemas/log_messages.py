@@ -16,9 +16,9 @@ class LogMessage:
 
     `contains` is a literal part of every line that `pattern` (a regular expression with named groups)
     matches. `says` may name the groups in braces, and `action` the op and, as `{remedy}`, what replaces it.
-    `consequence`: the message follows from another one, which
-    names the cause. `names_node_later`: the log names the node some lines later. `rule` is the rule that
-    reports the same before conversion, "" where none does.
+    `consequence`: the message follows from another one, which names the cause. `names_node_later`: the log
+    names the node some lines later. `rule` is the rule that reports the same before conversion, "" where none
+    does.
     """
 
     id: str

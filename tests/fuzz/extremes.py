@@ -156,17 +156,6 @@ def _attribute_changes() -> Iterator[Change]:
     yield lambda attribute: setattr(attribute, "ref_attr_name", "which")
 
 
-def _set_dims(value: onnx.ValueInfoProto, dims: Sequence[int | str | None]) -> None:
-    shape = onnx.TensorShapeProto()
-    for dim in dims:
-        shape.dim.append(
-            onnx.TensorShapeProto.Dimension(dim_value=dim)
-            if isinstance(dim, int)
-            else onnx.TensorShapeProto.Dimension(dim_param=dim)
-        )
-    value.type.tensor_type.shape.CopyFrom(shape)
-
-
 def _change_dim(value: onnx.ValueInfoProto, axis: int, dim: int | str | None) -> None:
     dims = value.type.tensor_type.shape.dim
     if dims:
@@ -205,7 +194,7 @@ def _type_changes() -> Iterator[Change]:
         yield lambda value, rank=rank, size=size: _add_dims(value, rank, size)
     yield lambda value: _add_dims(value, len(value.type.tensor_type.shape.dim) + 1, 1)
     yield lambda value: value.type.tensor_type.shape.dim.__delitem__(slice(-1, None))
-    yield lambda value: _set_dims(value, ())
+    yield lambda value: value.type.tensor_type.shape.CopyFrom(onnx.TensorShapeProto())
     yield lambda value: value.type.tensor_type.ClearField("shape")
     yield lambda value: value.ClearField("type")
     yield _sequence

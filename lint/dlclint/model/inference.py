@@ -17,6 +17,7 @@ import onnx
 
 from dlclint.contained.guard import Ended, spot
 from dlclint.model.attributes import schema_of
+from dlclint.model.evaluation.bounds import MAX_RANK
 from dlclint.model.evaluation.values import Value
 from dlclint.model.graph import Graph, Model, Node
 from dlclint.model.native import INFERENCE, Crashes
@@ -37,8 +38,6 @@ _STANDS_IN = {
     "MeanVarianceNormalization": "Identity",
 }
 """Ops without an inference function in some versions, and an op whose inference gives the same."""
-_MAX_RANK = 32
-"""Larger ranks are of no use; numpy has as many."""
 _ROUNDS = 3
 """How often the assumption about a loop's states is weakened before it is dropped."""
 _COPIED = 4_000_000
@@ -308,7 +307,7 @@ def _of_quantizing(node: Node) -> dict[str, TensorType]:
 def _of_known_length(value_type: TensorType | None) -> Value | None:
     """A list of which only the length is known: the rank of the shape that it describes."""
     shape = None if value_type is None else value_type.static_shape
-    if shape is None or len(shape) != 1 or not 0 <= shape[0] <= _MAX_RANK:
+    if shape is None or len(shape) != 1 or not 0 <= shape[0] <= MAX_RANK:
         return None
     return Value(np.ones(shape, np.int64), np.ones(shape, bool))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dlclint.analysis.matching.terms import copied_from
 from dlclint.analysis.moving import origin
 from dlclint.analysis.precision import has_bias
 from dlclint.analysis.roles import (
@@ -65,7 +66,7 @@ def _biased(context: EncodingsContext, computed: bool = False) -> Iterator[Biase
     document = context.document
     grids, weights = entry_grids(document), weight_entries(document)
     for node in context.view.nodes():
-        bias = _held(node, _bias_of(node, weights))
+        bias = copied_from(node.graph, _bias_of(node, weights))[1]
         if not bias or node.graph.constant(bias) is None:
             continue
         read = grids.get(origin(node.graph, node.input(0), grids))
@@ -79,16 +80,6 @@ def _biased(context: EncodingsContext, computed: bool = False) -> Iterator[Biase
         yield Biased(
             node, bias, node.input(1), read.scale, scale, read.scale * scale, row, weight is not None
         )
-
-
-def _held(node: Node, name: str) -> str:
-    """The tensor that another one is a copy of, through Identity, with which exporters share parameters."""
-    for _ in range(len(node.graph.nodes)):
-        maker = node.graph.producer(name) if name else None
-        if maker is None or maker.op_type != "Identity" or maker.domain:
-            break
-        name = maker.input(0)
-    return name
 
 
 def _own_scale(context: EncodingsContext, node: Node) -> grid.Floats | None:

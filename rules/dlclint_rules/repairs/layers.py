@@ -21,7 +21,7 @@ from dlclint.model.edits import (
     SetInput,
     SetOutput,
 )
-from dlclint.model.evaluation.bounds import is_native, real_numbers
+from dlclint.model.evaluation.bounds import is_native
 from dlclint.model.graph import Node
 from dlclint.model.tensors import Array, Produced, Tensor, Unavailable
 from dlclint.model.types import is_float, numpy_type
@@ -300,16 +300,12 @@ def _largest_slope(node: Node) -> float | None:
     slope = node.graph.constant(node.input(1))
     if node.op_type != "PRelu" or slope is None or not is_float(slope.data_type):
         return None
-    largest = 0.0
     try:
-        for chunk in slope.chunks():
-            numbers = real_numbers(chunk)
-            if numbers is None:
-                return None
-            largest = max(largest, float(np.abs(numbers).max(initial=0.0)))
+        return max(
+            (float(np.abs(c.astype(np.float64)).max(initial=0.0)) for c in slope.chunks()), default=0.0
+        )
     except Unavailable:
         return None
-    return largest
 
 
 def relus_of_clips(nodes: list[Node]) -> Fix | None:

@@ -176,8 +176,8 @@ def _taken_booleans(context: ModelContext, node: Node) -> Iterator[Finding]:
     maker = graph.producer(tensor)
     if node.op_type != "Cast" or maker is None or maker.domain or not context.target.kind.quantize:
         return
-    kinds = (element_name(graph.type_of(name)) for name in (tensor, node.output(0)))
-    if maker.op_type not in htp_forms().booleans_uncast or (*kinds,) not in _BOOL_TO_FLOAT:
+    read, made = (element_name(graph.type_of(name)) for name in (tensor, node.output(0)))
+    if maker.op_type not in htp_forms().booleans_uncast or read != "bool" or made not in _QUANTIZED_FLOATS:
         return
     if not is_static(graph, tensor, context.view.folded):
         yield _refused(
@@ -191,7 +191,8 @@ def _taken_booleans(context: ModelContext, node: Node) -> Iterator[Finding]:
         )
 
 
-_BOOL_TO_FLOAT = (("bool", "float"), ("bool", "float16"))
+_QUANTIZED_FLOATS = ("float", "float16")
+"""Element types of tensors that a quantized DLC quantizes."""
 
 
 def _not_a_number(context: ModelContext, node: Node) -> Iterator[Finding]:
@@ -200,7 +201,7 @@ def _not_a_number(context: ModelContext, node: Node) -> Iterator[Finding]:
     if node.op_type != "Where" or soc is None or soc.hexagon not in htp_forms().where_not_of_nan:
         return
     origin = maker_behind(graph, condition, ("Not",))
-    floating = element_name(graph.type_of(node.output(0))) in ("float", "float16")
+    floating = element_name(graph.type_of(node.output(0))) in _QUANTIZED_FLOATS
     if not floating or not context.target.kind.quantize or origin is None or origin.op_type != "IsNaN":
         return
     if not is_static(graph, condition, context.view.folded):

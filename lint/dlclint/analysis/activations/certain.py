@@ -141,15 +141,17 @@ class _Walk:
             return
         if np.isnan(output_range.low).any() or np.isnan(output_range.high).any():
             return
-        # The second outputs of TopK and MaxPool are indices.
         output_range = self.held(output_range)
+        # The second outputs of TopK and MaxPool are indices.
         for name in outputs if node.op_type == "Split" else outputs[:1]:
             self.found[name] = output_range
 
     def held(self, known: Interval) -> Interval:
         """A range element by element while the budget lasts, else that of the whole tensor."""
-        if known.low.size <= 1 or known.low.size > MOST:
-            return known if known.low.size <= 1 else known.whole()
+        if known.low.size <= 1:
+            return known
+        if known.low.size > MOST:
+            return known.whole()
         self._left -= known.low.size
         return known if self._left >= 0 else known.whole()
 

@@ -56,12 +56,13 @@ def merged_chain(
     sizes = () if known is None or known.shape is None else known.shape
     order = next((node.attribute("perm") for node in chain if node.op_type == "Transpose"), None) or []
     in_place = any(size == 1 for axis, size in enumerate(sizes) if order[axis : axis + 1] == [axis])
-    # The change to channels last goes through a Reshape that leaves the channels.
-    is_turned = first.input(0) in turned(graph) and _keeps_channels(graph, first.input(0), sizes)
-    if order in SPACE_TO_DEPTH and not is_turned:
-        in_place = _is_space_to_depth(graph, first.input(0), sizes, chain[-1].outputs[0])
-    elif order in _TURNED_SPACE_TO_DEPTH and is_turned:
-        in_place = False
+    if order in (*SPACE_TO_DEPTH, *_TURNED_SPACE_TO_DEPTH):
+        # The change to channels last goes through a Reshape that leaves the channels.
+        is_turned = _keeps_channels(graph, first.input(0), sizes) and first.input(0) in turned(graph)
+        if order in (_TURNED_SPACE_TO_DEPTH if is_turned else SPACE_TO_DEPTH):
+            in_place = not is_turned and _is_space_to_depth(
+                graph, first.input(0), sizes, chain[-1].outputs[0]
+            )
     if first.op_type == "Gather":
         in_place = _takes_each_once(first)
     return tuple(chain) if low and in_place else ()

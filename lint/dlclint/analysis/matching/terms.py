@@ -93,6 +93,19 @@ def maker_behind(graph: Graph, tensor: str, ops: Container[str]) -> Node | None:
     return None
 
 
+def copied_from(graph: Graph, name: str) -> tuple[Graph, str]:
+    """The tensor that another one is a copy of, through Identity: exporters share equal parameters so.
+
+    The chain is followed to a stored tensor, or for at most `LONGEST` nodes.
+    """
+    for _ in range(LONGEST):
+        maker = graph.producer(name) if name and graph.constant(name) is None else None
+        if maker is None or maker.op_type != "Identity" or maker.domain:
+            break
+        graph, name = maker.graph, maker.input(0)
+    return graph, name
+
+
 def clip_bounds(node: Node) -> tuple[float | None, float | None]:
     """Lower and upper bound of a Relu or Clip, from attributes (up to version 6) or inputs.
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from dlclint.analysis.matching.terms import LONGEST
+from dlclint.analysis.matching.terms import copied_from
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import is_qdq
 from dlclint.model.tensors import Array, Tensor, Unavailable
@@ -146,19 +146,9 @@ def _block_scales(node: Node) -> BlockScales | None:
 
 
 def stored(graph: Graph, name: str) -> Tensor | None:
-    """The tensor stored under a name, through Identity, with which exporters share equal parameters.
-
-    None behind more than `LONGEST` of them.
-    """
-    for _ in range(LONGEST):
-        tensor = graph.constant(name)
-        if tensor is not None:
-            return tensor
-        maker = graph.producer(name)
-        if maker is None or maker.op_type != "Identity" or maker.domain:
-            return None
-        graph, name = maker.graph, maker.input(0)
-    return None
+    """The tensor stored under a name, through Identity, with which exporters share equal parameters."""
+    home, source = copied_from(graph, name)
+    return home.constant(source)
 
 
 def dequantized(tensor: Tensor, grid: Quantization) -> Array:

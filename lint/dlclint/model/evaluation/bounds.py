@@ -17,6 +17,8 @@ Inputs = Sequence["Array | None"]
 """Values by position; None where an optional input is left out."""
 Kernel = Callable[["Node", Inputs, int], Iterable[Array]]
 """From node, inputs and limit (elements) to the outputs; raises what numpy raises where it cannot compute."""
+MAX_RANK = 32
+"""The most dimensions that arrays of every release of numpy have (64 from 2.0 on)."""
 FAILURES = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, ArithmeticError)
 """What numpy raises for attributes and values that make no sense, as in untrusted models."""
 
@@ -32,7 +34,7 @@ def within_limit(shape: Iterable[int], limit: int) -> tuple[int, ...]:
         UnknownValue: they are not, or a size is negative.
     """
     sizes = tuple(int(size) for size in shape)
-    if min(sizes, default=0) < 0 or len(sizes) > 32 or math.prod(sizes) > limit:
+    if min(sizes, default=0) < 0 or len(sizes) > MAX_RANK or math.prod(sizes) > limit:
         raise UnknownValue
     return sizes
 
