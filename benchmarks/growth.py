@@ -21,11 +21,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto, helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 FLOAT = TensorProto.FLOAT
 SHAPE = (1, 4, 8, 8)
@@ -33,12 +34,12 @@ SHAPE = (1, 4, 8, 8)
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file contains many of, and whether it is fixed or linted."""
+    """What a file contains many of, and what is done with it: check, fix or plan."""
 
     make: Callable[[int], bytes]
     size: int = 100_000
     suffix: str = ".onnx"
-    fix: bool = False
+    task: str = "check"
 
 
 def graph(
@@ -212,6 +213,19 @@ def fan(count: int) -> bytes:
     return model(graph(relus, ["z"]))
 
 
+def joined(count: int) -> bytes:
+    """One Concat of as many channels as there are nodes before it, between two convolutions."""
+    weights = [
+        numpy_helper.from_array(np.ones(shape, np.float32), name)
+        for name, shape in (("v", (4, 4, 1, 1)), ("w", (4, 4 * count, 1, 1)))
+    ]
+    nodes = [helper.make_node("Conv", ["x0", "v"], ["x"])]
+    nodes.extend(helper.make_node("Sigmoid", ["x"], [f"y{i}"], name=f"n{i}") for i in range(count))
+    nodes.append(helper.make_node("Concat", [f"y{i}" for i in range(count)], ["j"], axis=1))
+    nodes.append(helper.make_node("Conv", ["j", "w"], ["z"]))
+    return model(graph(nodes, ["z"], weights))
+
+
 def text(body: str) -> bytes:
     return body.encode()
 
@@ -278,10 +292,13 @@ KINDS = {
     "nested-keys": Kind(nested_keys, suffix=OVERRIDES),
     "bad-entries": Kind(bad_entries, suffix=OVERRIDES),
     "good-entries": Kind(good_entries, suffix=OVERRIDES),
-    "fix-reversed": Kind(reversed_nodes, 20_000, fix=True),
-    "fix-initializers": Kind(initializers, fix=True),
-    "fix-repeated-names": Kind(repeated_names, 20_000, fix=True),
-    "fix-repeated-keys": Kind(repeated_keys, 20_000, OVERRIDES, fix=True),
+    "fix-reversed": Kind(reversed_nodes, 20_000, task="fix"),
+    "fix-initializers": Kind(initializers, task="fix"),
+    "fix-repeated-names": Kind(repeated_names, 20_000, task="fix"),
+    "fix-repeated-keys": Kind(repeated_keys, 20_000, OVERRIDES, task="fix"),
+    "plan-nodes": Kind(nodes, task="plan"),
+    "plan-fan": Kind(fan, 50_000, task="plan"),
+    "plan-joined": Kind(joined, 20_000, task="plan"),
 }
 
 
@@ -333,20 +350,26 @@ def power(sizes: Sequence[int], values: Sequence[float], base: float, least: flo
 
 
 def run(kind: Kind, path: Path) -> None:
-    """Do what the command does with a file: lint it and render the report, or fix it."""
+    """Do what the command does with a file: lint it and render the report, fix it, or plan it for HTP."""
     # Imported here because the process that measures must stay small.
+    from dlclint.analysis.plan.model import PlanRequest
     from dlclint.cli.check import LISTED
     from dlclint.engine.fix.rounds import FixRequest
     from dlclint.engine.fix.run import fix_file
     from dlclint.engine.job import Job
+    from dlclint.engine.plan import OverrideRequest, plan_model
     from dlclint.engine.run import lint_file
     from dlclint.outcome import Outcome
     from dlclint.report.render import render
+    from dlclint.target import Runtime, Target
 
     gc.set_threshold(100_000, 20, 20)
     job = Job(path, kind="model" if kind.suffix == ".onnx" else "encodings", listed=LISTED)
-    if kind.fix:
+    if kind.task == "fix":
         fix_file(job, FixRequest(None, False, False))
+    elif kind.task == "plan":
+        job = replace(job, target=Target((Runtime.HTP,)))
+        plan_model(job, PlanRequest(job.dimensions), OverrideRequest())
     else:
         render("check", "json", Outcome("", (lint_file(job),), None), None)
 

@@ -25,9 +25,11 @@ def image_tensors(graph: Graph, *, assumed: bool = True) -> frozenset[str]:
         names = _images_of(node)
         if node.op_type in LAYOUT_SENSITIVE:
             seeds.extend(names)
-        elif node.op_type in KEEPS_AXES:
+        elif node.op_type in KEEPS_AXES and names:
+            # All through the first: each with each would be quadratic in a Concat of thousands.
+            beside[names[0]].extend(names)
             for name in names:
-                beside[name].extend(names)
+                beside[name].append(names[0])
     images: set[str] = set()
     while seeds:
         name = seeds.pop()
