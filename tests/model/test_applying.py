@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import onnx
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
 
 from dlclint.model.applying import apply_to_draft
+from dlclint.model.constants import replace_constant
 from dlclint.model.draft import Draft, open_draft
 from dlclint.model.edits import ModelEdit, RenameNode, SetInput
 
@@ -90,3 +92,31 @@ def test_a_cycle_stays(tmp_path: Path) -> None:
     source = draft(tmp_path, nodes)
     graph = applied(source, RenameNode(source.model().graph.nodes[2], "last"))
     assert sorted(node.output[0] for node in graph.node) == ["a", "b", "out"]
+
+
+def scaled(result: str, *inputs: str) -> onnx.NodeProto:
+    return helper.make_node("Mul", [*inputs], [result], name=result)
+
+
+def test_a_constant_is_replaced_once_for_all_its_readers(tmp_path: Path) -> None:
+    source = draft(tmp_path, [scaled("a", "in", "w0"), scaled("b", "a", "w0"), scaled("out", "b", "w1")])
+    nodes = source.model().graph.nodes
+    both = [(nodes[0], 1), (nodes[1], 1)]
+    graph = applied(source, *replace_constant(both, np.float32([2.0])))
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor).tolist() for tensor in graph.initializer}
+    assert values == {"w0": [2.0], "w1": [1.0], "w2": [1.0]}
+    assert [node.input[1] for node in graph.node] == ["w0", "w0", "w1"]
+
+
+def test_other_readers_of_a_constant_keep_it(tmp_path: Path) -> None:
+    nodes = [scaled("a", "in", "w0"), scaled("b", "a", "w0"), scaled("c", "w0", "b"), relu("c", "out")]
+    source = draft(tmp_path, nodes)
+    both = [(node, 1) for node in source.model().graph.nodes[:2]]
+    graph = applied(source, *replace_constant(both, np.float32([2.0])))
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor).tolist() for tensor in graph.initializer}
+    assert values == {"w0": [1.0], "w1": [1.0], "w2": [1.0], "w0_for_a": [2.0]}
+    assert [list(node.input) for node in graph.node[:3]] == [
+        ["in", "w0_for_a"],
+        ["a", "w0_for_a"],
+        ["w0", "b"],
+    ]

@@ -119,7 +119,7 @@ def resize(model: Model, sizes: Sizes, baked: int | None = None) -> Iterator[Mod
     waves = _Waves(model, sizes, old_batch, new_batch)
     waves.settle()
     for (index, position), values in waves.changed.items():
-        yield from replace_constant(graph.nodes[index], position, values)
+        yield from replace_constant([(graph.nodes[index], position)], values)
 
 
 def _with_sizes(model: Model, sizes: Sizes, batch: int | None) -> onnx.ModelProto:

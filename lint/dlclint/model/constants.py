@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import onnx
 
@@ -32,23 +32,25 @@ def add_constant(graph: Graph, name: str, values: Array | Produced) -> ModelEdit
     return ReplaceNodes(graph, (), (_constant_node(name, "", values),))
 
 
-def replace_constant(node: Node, position: int, values: Array | Produced) -> Iterator[ModelEdit]:
-    """Give other values to a node's constant input.
+def replace_constant(reads: Sequence[tuple[Node, int]], values: Array | Produced) -> Iterator[ModelEdit]:
+    """Give other values to a constant, for those that read it here: nodes of one graph, and which input.
 
-    The tensor keeps its name if nothing else reads it; otherwise the node reads a new one.
+    The tensor keeps its name if nothing else reads it; otherwise these nodes read a new one.
     """
-    graph, name = node.graph, node.input(position)
-    reads = [i for i, read in enumerate(node.inputs) if read == name]
-    alone = len(graph.consumers(name)) == 1 and len(reads) == 1 and name not in graph.outputs
+    first, place = reads[0]
+    graph, name = first.graph, first.input(place)
+    number = sum(node.inputs.count(name) for node in graph.consumers(name))
+    alone = number == len(reads) and name not in graph.outputs
     maker = graph.producer(name)
     if alone and name in graph.initializers:
         yield PutInitializer(graph, name, values)
     elif alone and maker is not None and maker.graph is graph and maker.op_type == "Constant":
         yield ReplaceNodes(graph, (maker,), (_constant_node(name, maker.name, values),))
     else:
-        new = fresh_name(graph, f"{name}_for_{next(filter(None, node.outputs), node.op_type)}")
+        new = fresh_name(graph, f"{name}_for_{next(filter(None, first.outputs), first.op_type)}")
         yield add_constant(graph, new, values)
-        yield SetInput(node, position, new)
+        for node, position in reads:
+            yield SetInput(node, position, new)
 
 
 def _constant_node(output: str, name: str, values: Array | Produced) -> onnx.NodeProto:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -91,7 +92,7 @@ def documented_gemm(node: Node) -> Fix | None:
     def edits() -> Iterator[ModelEdit]:
         graph = node.graph
         if turn_weight:
-            yield from replace_constant(node, 1, transposed(weight))
+            yield from replace_constant([(node, 1)], transposed(weight))
             yield SetAttribute(node, onnx.helper.make_attribute("transB", 1))
         if turn_input:
             name = fresh_name(graph, f"{node.outputs[0]}_input")
@@ -345,15 +346,19 @@ def of_attribute(node: Node, kind: str, attribute: str | None) -> Fix | None:
 
 
 def narrow_indices(inputs: list[tuple[Node, int]]) -> Fix:
-    """Stored indices as int32, where they fit."""
+    """Stored indices as int32, where they fit: one tensor for all nodes of a graph that read the same one."""
+    readers: dict[tuple[str, str], list[tuple[Node, int]]] = defaultdict(list)
+    for node, position in inputs:
+        readers[node.graph.path, node.input(position)].append((node, position))
 
     def edits() -> Iterator[ModelEdit]:
-        for node, position in inputs:
+        for reads in readers.values():
+            node, position = reads[0]
             value = node.graph.small_value(node.input(position), limit=1 << 20)
             if value is not None:
-                yield from replace_constant(node, position, value.astype(np.int32))
+                yield from replace_constant(reads, value.astype(np.int32))
 
-    return Fix(f"store {counted(len(inputs), 'tensor', 'of indices as int32')}", Safety.SAFE, edits)
+    return Fix(f"store {counted(len(readers), 'tensor', 'of indices as int32')}", Safety.SAFE, edits)
 
 
 def fully_connected(layers: Sequence[tuple[Node, Node]]) -> Fix:
