@@ -14,7 +14,7 @@ from onnx import helper
 from dlclint.model.applying import apply_to_draft
 from dlclint.model.constants import replace_constant
 from dlclint.model.draft import Draft, open_draft
-from dlclint.model.edits import ModelEdit, RenameNode, SetInput
+from dlclint.model.edits import ModelEdit, RenameNode, SetDimension, SetInput
 
 
 def draft(folder: Path, nodes: list[onnx.NodeProto], outputs: tuple[str, ...] = ("out",)) -> Draft:
@@ -120,3 +120,13 @@ def test_other_readers_of_a_constant_keep_it(tmp_path: Path) -> None:
         ["a", "w0_for_a"],
         ["w0", "b"],
     ]
+
+
+def test_a_dimension_is_set_where_an_input_that_is_an_output_has_one(tmp_path: Path) -> None:
+    draft(tmp_path, [relu("in", "out")], outputs=("out", "in"))
+    path = tmp_path / "model.onnx"
+    model = onnx.load(path)
+    model.graph.output[1].type.tensor_type.ClearField("shape")
+    path.write_bytes(model.SerializeToString())
+    graph = applied(open_draft(path), SetDimension("in", 0, 2))
+    assert [dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim] == [2]

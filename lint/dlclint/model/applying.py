@@ -188,8 +188,10 @@ class _Applier:
             _remove_named(graph.output, edit.name)
             return
         for value in (*graph.input, *graph.output):
-            if value.name == edit.value:
-                value.type.tensor_type.shape.dim[edit.axis].dim_value = edit.size
+            # An input that is also an output is declared twice, and one of the two may lack a shape.
+            dims = value.type.tensor_type.shape.dim
+            if value.name == edit.value and edit.axis < len(dims):
+                dims[edit.axis].dim_value = edit.size
 
     def _rename_uses(
         self, edits: list[ModelEdit], replaced: dict[tuple[Any, ...], list[_Replacement]]
