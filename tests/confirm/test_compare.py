@@ -134,6 +134,29 @@ def test_compiling_fails_and_no_node_is_named(tmp_path: Path) -> None:
     assert relation_of(one[0], []) is Relation.MISSED
 
 
+TWO_QUANTIZED = """<ir_version: 8, opset_import: ["": 17]>
+g (uint8[1,4] x) => (uint8[1,4] y) <float s = {0.1}, uint8 z = {128}> {
+  a = DequantizeLinear(x, s, z) b = Tanh(a) p = QuantizeLinear(b, s, z)
+  c = DequantizeLinear(p, s, z) d = Relu(c) y = QuantizeLinear(d, s, z)
+}"""
+
+
+@pytest.mark.parametrize("in_float", [True, False])
+def test_what_compiling_names_near_an_op_in_float_is_not_known(in_float: bool, tmp_path: Path) -> None:
+    """Hexagon v68 computes no float, and compiling then names other ops, too."""
+    names = [f"dlclint_0_{index}_" for index in range(6)]
+    tanh = [("DequantizeLinear", names[0]), ("Tanh", names[1]), ("QuantizeLinear", names[2])]
+    relu = [("DequantizeLinear", names[3]), ("Relu", names[4]), ("QuantizeLinear", names[5])]
+    text = logs.begin(1) + logs.judged(*relu)
+    text += "".join(map(logs.judged, tanh)) if in_float else logs.judged(*tanh)
+    text += logs.COMPOSING
+    for name in (names[4], names[1]):
+        text += logs.validator(f'"{name}_2" generated: could not create op')
+    outcome = judge(view_of(TWO_QUANTIZED, tmp_path), text, error="Failed to finalize QNN graph. Code: 1002")
+    assert (outcome[1].said, outcome[1].in_float) == (Said.NOT_COMPILED, in_float)
+    assert outcome[4].said is (Said.VALIDATED if in_float else Said.NOT_COMPILED)
+
+
 def test_what_quantizes_around_an_op_is_part_of_it(tmp_path: Path) -> None:
     members = [("DequantizeLinear", NAMES[0]), ("Tanh", NAMES[1]), ("QuantizeLinear", NAMES[2])]
     text = logs.begin(1) + logs.judged(*members, reason="Failed to add node.")

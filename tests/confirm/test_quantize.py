@@ -206,6 +206,46 @@ def test_a_gelu_of_which_something_else_reads_a_part_keeps_its_nodes(tmp_path: P
     assert "Erf" in [node.op_type for node in onnx.ModelProto.FromString(question.model).graph.node]
 
 
+NORM = """g (float[1,3,4] x) => (float[1,3,4] y) <float two = {{2.0}}, float e = {{0.001}}> {{
+  m = ReduceMean<axes = {axes}>(x) d = Sub(x, m) q = Pow(d, two) v = ReduceMean<axes = {axes}>(q)
+  s = Add(v, e) r = Sqrt(s) y = Div(d, r) }}"""
+
+
+@pytest.mark.parametrize(("axes", "sizes"), [("[-1]", [4]), ("[1, 2]", [3, 4])])
+def test_a_layer_normalization_becomes_one_op(axes: str, sizes: list[int], tmp_path: Path) -> None:
+    path = saved(tmp_path, NORM.format(axes=axes))
+    question, _ = ask(view_of(path))
+    graph = onnx.ModelProto.FromString(question.model).graph
+    (made,) = (node for node in graph.node if node.op_type == "LayerNormalization")
+    assert not {"ReduceMean", "Sub", "Pow", "Sqrt", "Div"} & {node.op_type for node in graph.node}
+    assert helper.get_node_attr_value(made, "epsilon") == pytest.approx(0.001)
+    (scale,) = (node for node in graph.node if node.output[0] == made.input[1])
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    assert (scale.op_type, list(stored[scale.input[0]].dims)) == ("DequantizeLinear", sizes)
+    assert question.quantized == {("", 0)} and question.node_of(made.name) == ("", 0)
+    x = np.random.default_rng(3).uniform(-1, 1, (1, 3, 4)).astype(np.float32)
+    quantized, exact = run(question.model, tmp_path, x), run(path.read_bytes(), tmp_path, x)
+    assert np.abs(quantized - exact.clip(quantized.min(), quantized.max())).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("(float[1,3,4] y)", "(float[1,3,4] y, float[1,3,1] v)"),  # something else reads a part
+        ("v = ReduceMean<axes = [-1]>", "v = ReduceMean<axes = [1, 2]>"),  # means over two sets of axes
+        ("float[1,3,4] x)", "float[1,3,N] x)"),  # a scale of unknown size
+    ],
+)
+def test_a_layer_normalization_that_no_op_expresses_keeps_its_nodes(
+    old: str, new: str, tmp_path: Path
+) -> None:
+    text = NORM.format(axes="[-1]")
+    assert old in text
+    question, _ = ask(view_of(saved(tmp_path, text.replace(old, new))))
+    ops = [node.op_type for node in onnx.ModelProto.FromString(question.model).graph.node]
+    assert "Sqrt" in ops and "LayerNormalization" not in ops
+
+
 def test_what_only_moves_data_keeps_its_grid(tmp_path: Path) -> None:
     body = "g (float[1,4,4] x) => (float[1,4,4] y) { a = Sigmoid(x) b = Transpose(a) y = Relu(b) }"
     question, grids = ask(view_of(saved(tmp_path, body)))

@@ -3,8 +3,9 @@
 Every activation is quantized after the op that computes it and dequantized before each op that reads it;
 weights and other stored floats are stored quantized, biases as int32 with the product of both scales, which
 is the form that the provider turns into quantized QNN ops. The ops are those of the domain com.microsoft,
-because they have 4- and 16-bit types at every opset. A recognized GELU becomes one op, as the converter makes
-one layer of it: the provider would make one float op of its nodes.
+because they have 4- and 16-bit types at every opset. A recognized GELU or layer normalization becomes one op,
+as the converter makes one layer of it: the provider would make float ops of its nodes, and Hexagon v68 then
+compiles neither these nor the MatMuls of the same graph (measured).
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from dlclint.analysis.folding import NodeKey
+from dlclint.analysis.matching.norm_axes import mean_axes, trailing
 from dlclint.analysis.matching.patterns import Pattern
+from dlclint.analysis.matching.terms import scalar
 from dlclint.analysis.view import ModelView
 from dlclint.confirm.question import CannotAsk
 from dlclint.confirm.ranges import DEFAULT, ActivationGrids, UnsignedGrid
@@ -32,6 +35,7 @@ from dlclint.model.op_facts import (
 )
 from dlclint.model.tensors import Array, Unavailable
 from dlclint_schemas.quantization import quantization_facts
+from dlclint_schemas.record import record
 
 _UNSIGNED = {8: (np.uint8, TensorProto.UINT8), 16: (np.uint16, TensorProto.UINT16)}
 _MOST = 1 << 30
@@ -68,6 +72,30 @@ def is_one_gelu(pattern: Pattern, graph: Graph) -> bool:
     return pattern.layer == "Gelu" and pattern.path == graph.path and pattern.is_closed(graph)
 
 
+@record
+class _Normalization:
+    """What a recognized layer normalization needs as one op: its first axis, epsilon and last sizes."""
+
+    axis: int
+    epsilon: float
+    sizes: tuple[int, ...]
+
+
+def _normalization(pattern: Pattern, graph: Graph) -> _Normalization | None:
+    """A layer normalization of the graph that one node can replace; None for other patterns."""
+    if pattern.layer != "LayerNorm" or pattern.path != graph.path or not pattern.is_closed(graph):
+        return None
+    members, known = pattern.members(graph), graph.type_of(pattern.source)
+    means = {mean_axes(node) for node in members if node.op_type == "ReduceMean"}
+    plus = next(node for node in members if node.op_type == "Add")
+    epsilons = [value for name in plus.inputs if (value := scalar(graph, name)) is not None]
+    shape = None if known is None or known.data_type != TensorProto.FLOAT else known.static_shape
+    axes = next(iter(means)) if len(means) == 1 else None
+    if not shape or not all(shape) or not axes or axes != trailing(len(shape), len(axes)) or not epsilons:
+        return None
+    return _Normalization(-len(axes), epsilons[0], shape[-len(axes) :])
+
+
 @dataclass(slots=True)
 class _Insertion:
     view: ModelView
@@ -86,6 +114,8 @@ class _Insertion:
     """The scale of each weight, by what its op reads: the scale of a bias is a multiple of it."""
     stored: dict[str, None] = field(default_factory=dict)
     patterns: dict[NodeKey, Pattern] = field(default_factory=dict)
+    merged: dict[Pattern, _Normalization | None] = field(default_factory=dict)
+    """The patterns that become one op: GELUs (None) and layer normalizations."""
     within: set[str] = field(default_factory=set)
     """Tensors that only nodes of their own pattern read, so that no quantization is inserted there."""
     movers: frozenset[str] = frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantized_ops"])
@@ -95,6 +125,9 @@ class _Insertion:
         for pattern in self.view.patterns:
             self.patterns.update(dict.fromkeys(pattern.nodes, pattern))
             self.within |= pattern.inner(self.graph)
+            normalization = _normalization(pattern, self.graph)
+            if normalization is not None or is_one_gelu(pattern, self.graph):
+                self.merged[pattern] = normalization
 
     def run(self) -> None:
         outputs = set(self.graph.outputs)
@@ -105,7 +138,7 @@ class _Insertion:
                 self.nodes.append(copied.proto)
                 continue
             pattern = self.patterns.get(node.key)
-            if pattern is not None and is_one_gelu(pattern, self.graph):
+            if pattern is not None and pattern in self.merged:
                 if node.key != max(pattern.nodes):
                     continue
                 self.merge(pattern, copied.proto)
@@ -252,15 +285,29 @@ class _Insertion:
             self.meant.append(node.key)
 
     def merge(self, pattern: Pattern, proto: onnx.NodeProto) -> None:
-        """Replace a pattern by one Gelu, at its last node's position and with its first node's name."""
+        """Replace a pattern by one op, at its last node's position and with its first node's name."""
         first = pattern.members(self.graph)[0]
         name = self.copy.graph.nodes[first.index].proto.name
-        reads = pattern.source
+        reads, outputs = pattern.source, list(proto.output)
         if reads in self.quantized:
             reads = f"{name}/in0"
             self.dequantize(pattern.source, reads, self.width(first))
             self.meant.append(first.key)
-        proto.CopyFrom(helper.make_node("Gelu", [reads], list(proto.output), name, domain=MICROSOFT))
+        norm = self.merged[pattern]
+        if norm is None:
+            made = helper.make_node("Gelu", [reads], outputs, name, domain=MICROSOFT)
+        else:
+            # The layer has a scale. The model's own, if it has one, is the Mul that follows.
+            self.dequantize_constant(self.params.ones(f"{name}/in1", norm.sizes), f"{name}/in1")
+            made = helper.make_node(
+                "LayerNormalization",
+                [reads, f"{name}/in1"],
+                outputs,
+                name,
+                axis=norm.axis,
+                epsilon=norm.epsilon,
+            )
+        proto.CopyFrom(made)
 
     def values(self, name: str) -> Array | None:
         """The values stored under a name, or folded to something small; None for computed tensors."""

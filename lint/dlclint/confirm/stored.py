@@ -105,6 +105,12 @@ class StoredGrids:
         self.forms[name] = f"{sign} {file_grid.bitwidth}-bit {noun}{how}{middle}"
         return stored
 
+    def ones(self, name: str, sizes: tuple[int, ...]) -> QuantizedInput:
+        """The scale of a normalization that has none."""
+        grid = self._of_factor(0.0, 1.0, signed=False)
+        self.forms[name] = f"unsigned {grid.bitwidth}-bit scales"
+        return _quantized(np.ones(sizes, np.float32), grid, None)
+
     def operand(
         self, name: str, values: Array, file_grid: UnsignedGrid | None, width: int
     ) -> tuple[QuantizedInput, UnsignedGrid]:
@@ -160,10 +166,7 @@ class StoredGrids:
         known = role(node.op_type, position)
         low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
         if known in (Role.GAMMA, Role.SLOPE):
-            if width <= 8:
-                return _whole(low, high, 8), None
-            # PRelu takes no unsigned 16-bit slope, InstanceNormalization no signed 16-bit scale.
-            return _around_zero(np.asarray(max(abs(low), abs(high))), width, known is Role.SLOPE), None
+            return self._of_factor(low, high, signed=known is Role.SLOPE), None
         if self.kind.per_channel and node.op_type in CONVOLUTIONS:
             axis = channel_axis(node, 1) % values.ndim
             others = tuple(i for i in range(values.ndim) if i != axis)
@@ -171,6 +174,13 @@ class StoredGrids:
         if width == 8 or node.op_type in RECURRENT:
             return _whole(low, high, width), None
         return _around_zero(np.asarray(max(abs(low), abs(high))), width, True), None
+
+    def _of_factor(self, low: float, high: float, *, signed: bool) -> StoredGrid:
+        width = self.kind.weights_bitwidth
+        if width <= 8:
+            return _whole(low, high, 8)
+        # PRelu takes no unsigned 16-bit slope, InstanceNormalization no signed 16-bit scale.
+        return _around_zero(np.asarray(max(abs(low), abs(high))), width, signed)
 
     def words(self) -> list[str]:
         """The forms that were stored, such as `unsigned 8-bit weights per tensor`, most frequent first."""
