@@ -252,7 +252,7 @@ PRIVATE_OP_SETS = {
     ],
     "dlclint.analysis.matching.gates": ["Add Div HardSigmoid Sigmoid Softplus Tanh"],
     "dlclint.analysis.matching.patterns": ["Pow Sqrt"],
-    "dlclint.analysis.matching.six_dimensions": ["Gather Reshape", "Reshape Transpose"],
+    "dlclint.analysis.matching.six_dimensions": ["Einsum Transpose", "Gather Reshape"],
     "dlclint.analysis.qdq.rewriting": ["Constant Identity"],
     "dlclint.analysis.resizing": ["Expand Tile"],
     "dlclint.analysis.spectra": ["AveragePool Cast Clip ReduceSum Sqrt Sum", "ReduceL2 Sqrt"],

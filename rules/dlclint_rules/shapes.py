@@ -291,14 +291,17 @@ def rank_above_five(context: ModelContext) -> Iterator[Finding]:
     drops. Of the permutations 0 1 3 5 2 4 and 0 3 5 1 2 4 it merges only a space to depth, [n,c,h*a,w*b] to
     [n,c*a*b,h,w]. Data that follow from an op such as Conv, which it turns to channels last, are permuted
     otherwise if the first Reshape leaves batch and channels: it merges those two, and refuses 0 2 4 1 3 5, as
-    in attention over windows, and 0 4 1 2 3 5. Nodes that read the six dimensions and fold, such as a Shape,
-    do not count. No document says whether the converter merges these forms. A chain that may be merged has
-    one finding, at its first node.
+    in attention over windows, and 0 4 1 2 3 5. In float it also merges Reshape, Einsum, Reshape if they make
+    an image [n,c,h*a,w*b] of patches [n,h,w,a,b,c]. Nodes that read the six dimensions and fold, such as a
+    Shape, do not count. No document says whether the converter merges these forms. A chain that may be merged
+    has one finding, at its first node.
     What to do: merge dimensions before the op, or split the transpose that needs six.
     """
     on_htp = Runtime.HTP in context.target.chosen
     told: set[tuple[str, int]] = set()
-    chain_from = cache(partial(merged_chain, context.view.folded, cache(turned_tensors)))
+    chain_from = cache(
+        partial(merged_chain, context.view.folded, context.target.kind.is_float, cache(turned_tensors))
+    )
     without_six = cache(_without_six)  # many nodes may read one such tensor
     for node in context.view.nodes():
         for name in (*node.outputs, *node.inputs):

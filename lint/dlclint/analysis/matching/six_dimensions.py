@@ -16,6 +16,9 @@ from dlclint.model.types import Dim
 
 SPACE_TO_DEPTH = ([0, 1, 3, 5, 2, 4], [0, 3, 5, 1, 2, 4])
 """Permutations that the provider treats as a space to depth, and refuses where they are not."""
+_PERMUTING = ("Transpose", "Einsum")
+_DEPTH_TO_SPACE = [0, 5, 1, 3, 2, 4]
+"""The permutation of patches, channels last, to an image, which the provider knows as an Einsum in float."""
 _TURNED_SPACE_TO_DEPTH = ([0, 2, 4, 1, 3, 5], [0, 4, 1, 2, 3, 5])
 """Permutations that become those where the channels of what is reshaped are turned to the last place."""
 
@@ -23,7 +26,7 @@ _TURNED_SPACE_TO_DEPTH = ([0, 2, 4, 1, 3, 5], [0, 4, 1, 2, 3, 5])
 def first_of_six(graph: Graph, tensor: str) -> Node | None:
     """The Reshape or Gather to six dimensions that may begin a chain with this tensor."""
     first = maker_behind(graph, tensor, ("Identity",))
-    if first is not None and first.op_type == "Transpose":
+    if first is not None and first.op_type in _PERMUTING:
         first = maker_behind(graph, first.input(0), ("Identity",))
     if first is None or first.op_type not in ("Reshape", "Gather") or graph.rank(first.outputs[0]) != 6:
         return None
@@ -31,29 +34,31 @@ def first_of_six(graph: Graph, tensor: str) -> Node | None:
 
 
 def merged_chain(
-    folded: frozenset[NodeKey], turned: Callable[[Graph], frozenset[str]], first: Node
+    folded: frozenset[NodeKey], is_float: bool, turned: Callable[[Graph], frozenset[str]], first: Node
 ) -> tuple[Node, ...]:
     """The nodes of a chain from a node to six dimensions on, where the provider for HTP merges it.
 
     `folded` are the nodes that the converter folds, `turned` gives the tensors of `turned_tensors`.
     """
     graph, chain = first.graph, [first]
-    for op in ("Transpose", "Reshape"):
+    for ops in (_PERMUTING if is_float else _PERMUTING[:1], ("Reshape",)):
         while True:
             output = chain[-1].outputs[0]
             # The provider does not fold a Size.
             readers = [r for r in graph.consumers(output) if r.key not in folded or r.op_type == "Size"]
-            if output in graph.outputs or len(readers) != 1 or readers[0].op_type not in (op, "Identity"):
+            if output in graph.outputs or len(readers) != 1 or readers[0].op_type not in (*ops, "Identity"):
                 return ()
             if len(chain) > LONGEST:  # an invalid model may have a cycle
                 return ()
             chain.append(readers[0])
-            if readers[0].op_type == op:
+            if readers[0].op_type in ops:
                 break
     ends = (graph.rank(first.input(0)), graph.rank(chain[-1].outputs[0]))
     low = all(rank is not None and rank <= 5 for rank in ends)
     known = graph.type_of(first.outputs[0])
     sizes = () if known is None or known.shape is None else known.shape
+    if any(node.op_type == "Einsum" for node in chain):
+        return tuple(chain) if low and _is_depth_to_space(chain, sizes) else ()
     order = next((node.attribute("perm") for node in chain if node.op_type == "Transpose"), None) or []
     in_place = any(size == 1 for axis, size in enumerate(sizes) if order[axis : axis + 1] == [axis])
     if order in (*SPACE_TO_DEPTH, *_TURNED_SPACE_TO_DEPTH):
@@ -66,6 +71,23 @@ def merged_chain(
     if first.op_type == "Gather":
         in_place = _takes_each_once(first)
     return tuple(chain) if low and in_place else ()
+
+
+def _is_depth_to_space(chain: list[Node], sizes: tuple[Dim, ...]) -> bool:
+    """Whether a Reshape, Einsum, Reshape makes an image `[n,c,h*p,w*q]` of patches `[n,h,w,p,q,c]`."""
+    first, last = chain[0], chain[-1]
+    equation = next((node.attribute("equation") for node in chain if node.op_type == "Einsum"), None)
+    after = first.graph.type_of(last.outputs[0])
+    if first.op_type != "Reshape" or not isinstance(equation, str) or after is None:
+        return False
+    left, _, right = "".join(equation.split()).partition("->")
+    if [left.find(letter) for letter in right] != _DEPTH_TO_SPACE:
+        return False
+    known = [size for size in sizes if isinstance(size, int)]
+    if len(known) != 6:
+        return False
+    count, rows, columns, down, across, channels = known
+    return after.static_shape == (count, channels, rows * down, columns * across)
 
 
 def _takes_each_once(gather: Node) -> bool:
