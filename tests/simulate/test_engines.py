@@ -31,12 +31,26 @@ ATTENTION = """g (float[1,6,8] x) => (float[1,6,8] y) <float scale = {0.35}> {
   o = MatMul(p, v) y = Add(x, o) }"""
 
 
+SPELLED = """m0 = ReduceMean<axes=[-1]>(x) d0 = Sub(x, m0) q0 = Mul(d0, d0) v0 = ReduceMean<axes=[-1]>(q0)
+  e0 = Add(v0, tiny) r0 = Sqrt(e0) n0 = Div(d0, r0) g0 = Mul(n0, gamma) l = Add(g0, beta)"""
+
+
 def attention(tmp_path: Path) -> Path:
+    return _attention(tmp_path, ATTENTION)
+
+
+def spelled(tmp_path: Path) -> Path:
+    """The same with its layer normalization written with basic ops."""
+    text = ATTENTION.replace("l = LayerNormalization(x, gamma, beta)", SPELLED)
+    return _attention(tmp_path, text.replace("{0.35}>", "{0.35}, float tiny = {0.00001}>"))
+
+
+def _attention(tmp_path: Path, text: str) -> Path:
     random = np.random.default_rng(3)
     weights = {name: random.normal(0, 0.4, (8, 8)).astype(np.float32) for name in ("wq", "wk", "wv")}
     weights["gamma"] = random.uniform(0.5, 1.5, 8).astype(np.float32)
     weights["beta"] = random.normal(0, 0.2, 8).astype(np.float32)
-    return saved(tmp_path, ATTENTION, weights)
+    return saved(tmp_path, text, weights)
 
 
 def scheme_of(path: Path, settings: Settings) -> tuple[Evaluator, Scheme, dict[str, np.ndarray]]:
@@ -60,7 +74,7 @@ def whole(evaluator: Evaluator, scheme: Scheme, feed: dict[str, np.ndarray]) -> 
     return {name.removesuffix(SEEN): values for name, values in outputs.items()}
 
 
-@pytest.mark.parametrize("build", [small_conv, attention], ids=["conv", "attention"])
+@pytest.mark.parametrize("build", [small_conv, attention, spelled], ids=["conv", "attention", "spelled"])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -108,6 +122,26 @@ def test_both_engines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert {layer["tensor"] for layer in htp["layers"]} == {"p", "s", "out"}
     assert main([*arguments, str(path)]) == 0
     assert "Qualcomm's HTP backend on x86 (measured)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_layer_normalization_of_basic_ops_is_one_op(tmp_path: Path) -> None:
+    evaluator, scheme, feed = scheme_of(spelled(tmp_path), Settings())
+    model = quantized_model(evaluator, scheme, {"x": (1, 6, 8)}, {"x": feed["x"].dtype})
+    ops = [node.op_type for node in model.graph.node]
+    assert ops.count("LayerNormalization") == 1 and not {"ReduceMean", "Sqrt", "Div"} & set(ops)
+
+
+@needs_backend
+@pytest.mark.parametrize("soc", ["sm8350", "sm8550"])
+def test_htp_computes_a_layer_normalization_of_basic_ops(
+    tmp_path: Path, soc: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Hexagon v68 does not compile it as float ops, and on v73 it was one of 31.4 dB."""
+    arguments = ["simulate", "--isolated", "--soc", soc, "--engine", "htp", "--samples", "2"]
+    assert main([*arguments, "--format", "json", str(spelled(tmp_path))]) == 0
+    (htp,) = json.loads(capsys.readouterr().out)["files"][0]["engines"]
+    assert htp["in_float"] == []
+    assert htp["outputs"][0]["sqnr"] == pytest.approx(31.4, abs=1)
 
 
 @needs_backend

@@ -3,9 +3,7 @@
 Every activation is quantized after the op that computes it and dequantized before each op that reads it;
 weights and other stored floats are stored quantized, biases as int32 with the product of both scales, which
 is the form that the provider turns into quantized QNN ops. The ops are those of the domain com.microsoft,
-because they have 4- and 16-bit types at every opset. A recognized GELU or layer normalization becomes one op,
-as the converter makes one layer of it: the provider would make float ops of its nodes, and Hexagon v68 then
-compiles neither these nor the MatMuls of the same graph (measured).
+because they have 4- and 16-bit types at every opset. A recognized GELU or layer normalization becomes one op.
 """
 
 from __future__ import annotations
@@ -17,10 +15,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from dlclint.analysis.folding import NodeKey
-from dlclint.analysis.matching.norm_axes import mean_axes, trailing
 from dlclint.analysis.matching.patterns import Pattern
-from dlclint.analysis.matching.terms import scalar
 from dlclint.analysis.view import ModelView
+from dlclint.confirm.layers import Gelu, Normalization, one_op_patterns
 from dlclint.confirm.question import CannotAsk
 from dlclint.confirm.ranges import DEFAULT, ActivationGrids, UnsignedGrid
 from dlclint.confirm.stored import QuantizedInput, StoredGrids, is_bias, is_parameter
@@ -35,7 +32,6 @@ from dlclint.model.op_facts import (
 )
 from dlclint.model.tensors import Array, Unavailable
 from dlclint_schemas.quantization import quantization_facts
-from dlclint_schemas.record import record
 
 _UNSIGNED = {8: (np.uint8, TensorProto.UINT8), 16: (np.uint16, TensorProto.UINT16)}
 _MOST = 1 << 30
@@ -67,35 +63,6 @@ def insert_quantization(
     return frozenset(work.meant)
 
 
-def is_one_gelu(pattern: Pattern, graph: Graph) -> bool:
-    """Whether a pattern is a GELU of the graph that one node can replace."""
-    return pattern.layer == "Gelu" and pattern.path == graph.path and pattern.is_closed(graph)
-
-
-@record
-class _Normalization:
-    """What a recognized layer normalization needs as one op: its first axis, epsilon and last sizes."""
-
-    axis: int
-    epsilon: float
-    sizes: tuple[int, ...]
-
-
-def _normalization(pattern: Pattern, graph: Graph) -> _Normalization | None:
-    """A layer normalization of the graph that one node can replace; None for other patterns."""
-    if pattern.layer != "LayerNorm" or pattern.path != graph.path or not pattern.is_closed(graph):
-        return None
-    members, known = pattern.members(graph), graph.type_of(pattern.source)
-    means = {mean_axes(node) for node in members if node.op_type == "ReduceMean"}
-    plus = next(node for node in members if node.op_type == "Add")
-    epsilons = [value for name in plus.inputs if (value := scalar(graph, name)) is not None]
-    shape = None if known is None or known.data_type != TensorProto.FLOAT else known.static_shape
-    axes = next(iter(means)) if len(means) == 1 else None
-    if not shape or not all(shape) or not axes or axes != trailing(len(shape), len(axes)) or not epsilons:
-        return None
-    return _Normalization(-len(axes), epsilons[0], shape[-len(axes) :])
-
-
 @dataclass(slots=True)
 class _Insertion:
     view: ModelView
@@ -114,20 +81,18 @@ class _Insertion:
     """The scale of each weight, by what its op reads: the scale of a bias is a multiple of it."""
     stored: dict[str, None] = field(default_factory=dict)
     patterns: dict[NodeKey, Pattern] = field(default_factory=dict)
-    merged: dict[Pattern, _Normalization | None] = field(default_factory=dict)
-    """The patterns that become one op: GELUs (None) and layer normalizations."""
+    merged: dict[Pattern, Gelu | Normalization] = field(default_factory=dict)
+    """The patterns that become one op."""
     within: set[str] = field(default_factory=set)
     """Tensors that only nodes of their own pattern read, so that no quantization is inserted there."""
     movers: frozenset[str] = frozenset(quantization_facts()["aimet_htp_config"]["output_not_quantized_ops"])
     bytes: int = 0
 
     def __post_init__(self) -> None:
+        self.merged = one_op_patterns(self.view)
         for pattern in self.view.patterns:
             self.patterns.update(dict.fromkeys(pattern.nodes, pattern))
             self.within |= pattern.inner(self.graph)
-            normalization = _normalization(pattern, self.graph)
-            if normalization is not None or is_one_gelu(pattern, self.graph):
-                self.merged[pattern] = normalization
 
     def run(self) -> None:
         outputs = set(self.graph.outputs)
@@ -294,7 +259,7 @@ class _Insertion:
             self.dequantize(pattern.source, reads, self.width(first))
             self.meant.append(first.key)
         norm = self.merged[pattern]
-        if norm is None:
+        if isinstance(norm, Gelu):
             made = helper.make_node("Gelu", [reads], outputs, name, domain=MICROSOFT)
         else:
             # The layer has a scale. The model's own, if it has one, is the Mul that follows.

@@ -15,9 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from dlclint.analysis.folding import NodeKey
-from dlclint.analysis.matching.patterns import Pattern
-from dlclint.confirm.quantize import is_one_gelu
+from dlclint.confirm.layers import Gelu, Normalization, one_op_patterns
 from dlclint.encodings.grid import packed_nibbles
 from dlclint.model.op_facts import MICROSOFT, Role
 from dlclint.model.tensors import Array
@@ -94,16 +92,19 @@ class _Insertion:
     ) -> onnx.GraphProto:
         """The whole graph."""
         network = self.evaluator.network
-        gelus = self.gelus()
+        merged = one_op_patterns(network.view)
+        pattern_of = {key: pattern for pattern in merged for key in pattern.nodes}
         for name in network.inputs:
             self.quantize(name, name)
         for step in network.steps:
-            gelu = gelus.get(step.key)
-            if gelu is not None and step.key != max(gelu.nodes):
+            pattern = pattern_of.get(step.key)
+            if pattern is not None and step.key != max(pattern.nodes):
                 continue
             outputs = [self.inner(name) for name in step.outputs]
             self.nodes.append(
-                self.merged(step, gelu.source, outputs) if gelu else self.rewired(step, outputs)
+                self.rewired(step, outputs)
+                if pattern is None
+                else self.merged(step, pattern.source, merged[pattern], outputs)
             )
             for name in filter(None, step.outputs):
                 self.quantize(name, self.inner(name))
@@ -128,17 +129,18 @@ class _Insertion:
             self.stored,
         )
 
-    def gelus(self) -> dict[NodeKey, Pattern]:
-        """The pattern of the GELU that a node belongs to."""
-        view = self.evaluator.network.view
-        gelus = [pattern for pattern in view.patterns if is_one_gelu(pattern, view.model.graph)]
-        return {key: gelu for gelu in gelus for key in gelu.nodes}
-
-    def merged(self, step: Step, reads: str, outputs: list[str]) -> onnx.NodeProto:
-        """One Gelu that replaces the nodes of the pattern."""
-        grid = self.scheme.read(reads, self.scheme.width(step))
+    def merged(self, step: Step, reads: str, op: Gelu | Normalization, outputs: list[str]) -> onnx.NodeProto:
+        """The op that replaces the nodes of a pattern."""
+        grid, name = self.scheme.read(reads, self.scheme.width(step)), node_name(step)
         read = reads if grid is None else self.read(reads, grid, f"{step.outputs[0]}/in0")
-        return helper.make_node("Gelu", [read], outputs, node_name(step), domain=MICROSOFT)
+        if isinstance(op, Gelu):
+            return helper.make_node("Gelu", [read], outputs, name, domain=MICROSOFT)
+        ones = f"{step.outputs[0]}/in1"
+        exact = Grid(1.0, 0, 8)
+        self.stored_operand(ones, np.ones(op.sizes, np.float32), exact, ones)
+        return helper.make_node(
+            "LayerNormalization", [read, ones], outputs, name, axis=op.axis, epsilon=op.epsilon
+        )
 
     def inner(self, name: str) -> str:
         """The name of a tensor before it is quantized."""
