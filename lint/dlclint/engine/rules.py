@@ -13,7 +13,7 @@ import numpy as np
 from dlclint.chains import report_order
 from dlclint.contained.deaths import Died
 from dlclint.contained.guard import Ended
-from dlclint.diagnostic import Diagnostic, FixNote, Location, Related, Safety, Severity, plain
+from dlclint.diagnostic import Diagnostic, FixNote, Location, Related, Safety, Severity, Source, plain
 from dlclint.engine.causes import with_causes
 from dlclint.engine.ignores import Ignore, apply_ignores
 from dlclint.engine.job import Job
@@ -244,7 +244,8 @@ def diagnostic(rule: Rule, finding: Finding, file: str, model: str = "") -> Diag
         plain(finding.message, 400),
         location,
         finding.confidence,
-        finding.source,
+        # A row may be the name of an op, which is the model's where the op is unknown.
+        finding.source and Source(plain(finding.source.document, 400), plain(finding.source.row, 400)),
         plain(finding.help, 400),
         {key: _plain(value) for key, value in finding.evidence.items()},
         None if finding.fix is None else FixNote(plain(finding.fix.title, 400), finding.fix.safety),
