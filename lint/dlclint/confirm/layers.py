@@ -32,7 +32,8 @@ class Normalization:
 
 def one_op_patterns(view: ModelView) -> dict[Pattern, Gelu | Normalization]:
     """The patterns of the main graph that one op can replace: nothing else reads a part of them."""
-    graph, found = view.model.graph, dict[Pattern, Gelu | Normalization]()
+    graph = view.model.graph
+    found: dict[Pattern, Gelu | Normalization] = {}
     for pattern in view.patterns:
         if pattern.path != graph.path or not pattern.is_closed(graph):
             continue
