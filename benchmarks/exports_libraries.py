@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from exports_torch import FORMS, Candidate, called, exported
-from halves import drawn, half, left_out
+from exports_torch import Candidate, called, exported
+from halves import half, left_out
 from library_functions import CLASSIFIED, KORNIA, METRICS, PAIR, labels, picture
 from library_networks import VISION, monai
 
@@ -96,9 +96,7 @@ def main(arguments: list[str]) -> int:
         for candidate in candidates() if args.only in (None, kind) else ():
             if candidate is not None:
                 name, network, tensors = candidate
-                exporter, opset = FORMS[drawn(name, len(FORMS), "form")]
-                path = half(args.folder / kind, name) / f"{name}_{exporter}{opset}.onnx"
-                number += exported(path, network, tensors, exporter, opset)
+                number += exported(half(args.folder / kind, name), name, network, tensors)
     print(f"{number} models in {args.folder}")
     return 0 if number else 1
 

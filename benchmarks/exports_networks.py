@@ -23,8 +23,8 @@ from torch.utils import _pytree as trees
 
 import networks_signals as signals
 import networks_vision as vision
-from exports_torch import FORMS, Called, Candidate, exported
-from halves import drawn, half, left_out
+from exports_torch import Called, Candidate, exported
+from halves import half, left_out
 
 LARGEST = 30_000_000
 """Parameters of a network; larger ones are left out."""
@@ -76,9 +76,7 @@ def main(arguments: list[str]) -> int:
     number = 0
     for library in args.only or LIBRARIES:
         for name, network, tensors in networks(library):
-            exporter, opset = FORMS[drawn(name, len(FORMS), "form")]
-            path = half(args.folder / library, name) / f"{name}_{exporter}{opset}.onnx"
-            number += exported(path, network, tensors, exporter, opset)
+            number += exported(half(args.folder / library, name), name, network, tensors)
     print(f"{number} models in {args.folder}")
     return 0 if number else 1
 

@@ -160,8 +160,10 @@ def networks() -> Iterator[Candidate]:
         yield f"timm_{name}", network.eval(), (torch.randn(1, 3, size, size),)
 
 
-def exported(path: Path, network: nn.Module, tensors: tuple[Tensor, ...], exporter: str, opset: int) -> bool:
-    """Whether a network was exported completely; an exporter's error is printed."""
+def exported(folder: Path, name: str, network: nn.Module, tensors: tuple[Tensor, ...]) -> bool:
+    """Whether a network was exported completely, in the form that its name decides; errors are printed."""
+    exporter, opset = FORMS[drawn(name, len(FORMS), "form")]
+    path = folder / f"{name}_{exporter}{opset}.onnx"
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -190,10 +192,8 @@ def main(arguments: list[str]) -> int:
         if args.only not in (None, kind):
             continue
         for name, network, tensors in candidates():
-            exporter, opset = FORMS[drawn(name, len(FORMS), "form")]
             family = name.rpartition("_")[0] if kind == "functions" else name  # its two samples together
-            path = half(args.folder, family) / f"{name}_{exporter}{opset}.onnx"
-            number += exported(path, network, tensors, exporter, opset)
+            number += exported(half(args.folder, family), name, network, tensors)
     print(f"{number} models in {args.folder}")
     return 0 if number else 1
 

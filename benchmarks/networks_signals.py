@@ -16,19 +16,15 @@ def wave(length: int = 4000) -> Tensor:
     return torch.randn(1, length)
 
 
-class One(nn.Module):
-    """A network whose outputs are its first, or those that are tensors."""
+class First(nn.Module):
+    """The first output of a network: the others are its attention or states."""
 
-    def __init__(self, network: nn.Module, method: str = "forward", first: bool = False) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network, self.method, self.first = network, method, first
+        self.network = network
 
     def forward(self, *tensors: Tensor) -> Any:
-        outputs = getattr(self.network, self.method)(*tensors)
-        if isinstance(outputs, Tensor):
-            return outputs
-        tensors = tuple(one for one in outputs if isinstance(one, Tensor))
-        return tensors[0] if self.first or len(tensors) == 1 else tensors
+        return self.network(*tensors)[0]
 
 
 def ranking() -> Made:
@@ -85,23 +81,19 @@ def tables() -> Made:
     groups = torch.eye(8)
     return {
         name: (
-            lambda mask=mask: One(
-                t.TabNetNoEmbeddings(**sizes, mask_type=mask, group_attention_matrix=groups)
-            ),
+            lambda mask=mask: t.TabNetNoEmbeddings(**sizes, mask_type=mask, group_attention_matrix=groups),
             lambda: (torch.randn(1, 8),),
         )
         for name, mask in (("tabnet_sparsemax", "sparsemax"), ("tabnet_entmax", "entmax"))
     } | {
         "tabnet": (
-            lambda: One(
-                t.TabNet(
-                    8,
-                    3,
-                    cat_idxs=[0, 1],
-                    cat_dims=[5, 4],
-                    cat_emb_dim=[2, 2],
-                    group_attention_matrix=groups,
-                )
+            lambda: t.TabNet(
+                8,
+                3,
+                cat_idxs=[0, 1],
+                cat_dims=[5, 4],
+                cat_emb_dim=[2, 2],
+                group_attention_matrix=groups,
             ),
             lambda: (torch.cat((torch.tensor([1.0, 2.0]), torch.randn(6)))[None],),
         )
@@ -172,9 +164,8 @@ def speech() -> Made:
         module, _, name = path.rpartition(".")
 
         def network() -> nn.Module:
-            return One(
-                getattr(importlib.import_module(f"speechbrain.{module}"), name)(*args, **options), first=first
-            )
+            made = getattr(importlib.import_module(f"speechbrain.{module}"), name)(*args, **options)
+            return First(made) if first else made  # type: ignore[no-any-return]
 
         return network
 

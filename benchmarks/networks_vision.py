@@ -30,7 +30,7 @@ CNN = (
 )
 """Names of pytorchcv, one or two for each of its families."""
 
-SIZES = {"cityscapes": (128, 128), "cifar10": (32, 32), "coco": (128, 128)}
+SIZES = {"cityscapes": 128, "cifar10": 32, "coco": 128}
 
 
 def picture(channels: int = 3, size: int = 64) -> Tensor:
@@ -50,8 +50,7 @@ def pytorchcv() -> Made:
     from pytorchcv.model_provider import get_model
 
     def size(name: str) -> int:
-        known = [sizes[0] for suffix, sizes in SIZES.items() if name.endswith(suffix)]
-        return known[0] if known else 224
+        return next((pixels for suffix, pixels in SIZES.items() if name.endswith(suffix)), 224)
 
     made: Made = {}
     for name in CNN.split():
