@@ -10,7 +10,7 @@ import enum
 import math
 from collections.abc import Callable, Mapping
 
-from dlclint.analysis.matching.terms import stored_integers
+from dlclint.analysis.matching.terms import equation_of, stored_integers
 from dlclint.model.graph import Node
 from dlclint.model.op_facts import (
     ARG_REDUCTIONS,
@@ -184,10 +184,10 @@ def _gemm(node: Node, position: int, axis: int) -> Ends:
 
 
 def _einsum(node: Node, position: int, axis: int) -> Ends:
-    equation = node.attribute("equation")
-    if not isinstance(equation, str) or "." in equation or "->" not in equation:
+    equation = equation_of(node)
+    if "." in equation or "->" not in equation:
         return AxisStep.MIXED
-    left, _, right = equation.replace(" ", "").partition("->")
+    left, _, right = equation.partition("->")
     terms = left.split(",")
     if position >= len(terms) or axis >= len(terms[position]):
         return AxisStep.MIXED

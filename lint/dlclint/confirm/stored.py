@@ -94,21 +94,13 @@ class StoredGrids:
             file_grid, axis = self._by_role(node, position, values)
         else:
             self.from_file.add(name)
-        stored = _quantized(values, file_grid, axis)
-        sign = "signed" if file_grid.signed and file_grid.symmetric else "unsigned"
-        how = ("" if noun != "weights" else " per tensor") if axis is None else " per channel"
-        middle = (
-            " with the zero point in the middle"
-            if noun != "weights" and file_grid.symmetric and not file_grid.signed
-            else ""
-        )
-        self.forms[name] = f"{sign} {file_grid.bitwidth}-bit {noun}{how}{middle}"
-        return stored
+        self.forms[name] = _form(file_grid, noun, axis)
+        return _quantized(values, file_grid, axis)
 
     def ones(self, name: str, sizes: tuple[int, ...]) -> QuantizedInput:
         """The scale of a normalization that has none."""
         grid = self._of_factor(0.0, 1.0, signed=False)
-        self.forms[name] = f"unsigned {grid.bitwidth}-bit scales"
+        self.forms[name] = _form(grid, _NOUNS[Role.GAMMA], None)
         return _quantized(np.ones(sizes, np.float32), grid, None)
 
     def operand(
@@ -185,6 +177,14 @@ class StoredGrids:
     def words(self) -> list[str]:
         """The forms that were stored, such as `unsigned 8-bit weights per tensor`, most frequent first."""
         return [form for form, _ in Counter(self.forms.values()).most_common()]
+
+
+def _form(grid: StoredGrid, noun: str, axis: int | None) -> str:
+    sign = "signed" if grid.signed and grid.symmetric else "unsigned"
+    how = ("" if noun != "weights" else " per tensor") if axis is None else " per channel"
+    is_around = noun != "weights" and grid.symmetric and not grid.signed
+    middle = " with the zero point in the middle" if is_around else ""
+    return f"{sign} {grid.bitwidth}-bit {noun}{how}{middle}"
 
 
 def _whole(low: float, high: float, width: int) -> StoredGrid:

@@ -7,7 +7,7 @@ from typing import Any
 
 from dlclint.analysis.folding import is_static
 from dlclint.analysis.layers import Presence, verdict_on
-from dlclint.analysis.matching.terms import maker_behind
+from dlclint.analysis.matching.terms import equation_of, maker_behind
 from dlclint.analysis.norms import summed_axes
 from dlclint.diagnostic import About, Confidence, Severity, Source
 from dlclint.model.graph import Node
@@ -262,10 +262,7 @@ def parameter(context: ModelContext) -> Iterator[Finding]:
 
 def _equation(node: Node) -> Iterator[Finding]:
     """An Einsum that the provider translates into a MatMul, which it is not."""
-    written = node.attribute("equation")
-    if node.op_type != "Einsum" or not isinstance(written, str):
-        return
-    equation = "".join(written.split())
+    equation = equation_of(node)
     letters = dict.fromkeys(letter for letter in equation if letter.isalpha())
     renamed = {letter: chr(ord("a") + position) for position, letter in enumerate(letters)}
     if "".join(renamed.get(letter, letter) for letter in equation) in htp_forms().refused_equations:

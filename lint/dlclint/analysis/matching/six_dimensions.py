@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dlclint.analysis.folding import NodeKey
-from dlclint.analysis.matching.terms import LONGEST, maker_behind
+from dlclint.analysis.matching.terms import LONGEST, equation_of, maker_behind
 from dlclint.model.evaluation.bounds import whole_numbers
 from dlclint.model.graph import Graph, Node
 from dlclint.model.op_facts import ELEMENTWISE, LAYOUT_SENSITIVE, REDUCTIONS, SOFTMAXES
@@ -57,9 +57,10 @@ def merged_chain(
     low = all(rank is not None and rank <= 5 for rank in ends)
     known = graph.type_of(first.outputs[0])
     sizes = () if known is None or known.shape is None else known.shape
-    if any(node.op_type == "Einsum" for node in chain):
-        return tuple(chain) if low and _is_depth_to_space(chain, sizes) else ()
-    order = next((node.attribute("perm") for node in chain if node.op_type == "Transpose"), None) or []
+    middle = next(node for node in chain if node.op_type in _PERMUTING)
+    if middle.op_type == "Einsum":
+        return tuple(chain) if low and _is_depth_to_space(first, middle, chain[-1], sizes) else ()
+    order = middle.attribute("perm") or []
     in_place = any(size == 1 for axis, size in enumerate(sizes) if order[axis : axis + 1] == [axis])
     if order in (*SPACE_TO_DEPTH, *_TURNED_SPACE_TO_DEPTH):
         # The change to channels last goes through a Reshape that leaves the channels.
@@ -73,15 +74,12 @@ def merged_chain(
     return tuple(chain) if low and in_place else ()
 
 
-def _is_depth_to_space(chain: list[Node], sizes: tuple[Dim, ...]) -> bool:
+def _is_depth_to_space(first: Node, middle: Node, last: Node, sizes: tuple[Dim, ...]) -> bool:
     """Whether a Reshape, Einsum, Reshape makes an image `[n,c,h*p,w*q]` of patches `[n,h,w,p,q,c]`."""
-    first, last = chain[0], chain[-1]
-    equation = next((node.attribute("equation") for node in chain if node.op_type == "Einsum"), None)
     after = first.graph.type_of(last.outputs[0])
-    if first.op_type != "Reshape" or not isinstance(equation, str) or after is None:
-        return False
-    left, _, right = "".join(equation.split()).partition("->")
-    if [left.find(letter) for letter in right] != _DEPTH_TO_SPACE:
+    left, _, right = equation_of(middle).partition("->")
+    order = [left.find(letter) for letter in right]
+    if first.op_type != "Reshape" or order != _DEPTH_TO_SPACE or after is None:
         return False
     known = [size for size in sizes if isinstance(size, int)]
     if len(known) != 6:

@@ -28,6 +28,12 @@ def stored_integers(graph: Graph, name: str) -> list[int] | None:
     return whole_numbers(graph.small_value(name)) if name else None
 
 
+def equation_of(node: Node) -> str:
+    """The equation of an Einsum without spaces, "" for anything else."""
+    written = node.attribute("equation") if node.op_type == "Einsum" else None
+    return "".join(written.split()) if isinstance(written, str) else ""
+
+
 def is_near(value: float | None, wanted: float) -> bool:
     """Whether a number equals the wanted one: exporters round sqrt(2) and 1/6 to float32 or float16."""
     return value is not None and abs(value - wanted) <= 2e-3 * abs(wanted)
